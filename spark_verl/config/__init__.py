@@ -1,0 +1,15 @@
+"""SPARK's configuration: the ``spark:`` block that stands beside verl's own.
+
+The yaml files in this folder are Hydra configs: ``spark.yaml`` holds the block with its defaults, ``spark_trainer.yaml``
+composes it with verl's ``ppo_trainer``, ``cpu.yaml`` is an overlay for machines without a GPU.
+"""
+
+from spark_verl.config.schema import (
+    PairwiseConfig,
+    PointwiseConfig,
+    ReflectionConfig,
+    SparkConfig,
+    load_spark_config,
+)
+
+__all__ = ["PairwiseConfig", "PointwiseConfig", "ReflectionConfig", "SparkConfig", "load_spark_config"]

@@ -1,0 +1,69 @@
+"""``python -m spark_verl.main``: train with SPARK on verl.
+
+    python -m spark_verl.main --config-path /abs/recipes --config-name spark_vl_7b data.train_files=train.parquet ...
+
+The config is verl's ``ppo_trainer`` with a ``spark:`` block (:mod:`spark_verl.config`). What can go wrong before Ray
+starts goes wrong here, with one line that says what to change.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from spark_verl import platform, preflight
+
+
+def prepare(config: DictConfig) -> None:
+    """Check versions, config and files, and choose the platform. Changes ``config`` in place.
+
+    Raises:
+        ValueError, FileNotFoundError, AssertionError: From the checks; the message says what to change.
+        spark_verl.platform.NotReadyError: The installation does not fit.
+    """
+    platform.assert_versions()
+    preflight.check(config)
+    platform.configure(config)
+    platform.assert_ready()
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+    from verl.utils.device import auto_set_device
+
+    auto_set_device(config)
+    validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
+
+
+def run(config: DictConfig) -> None:
+    """Start or join Ray and train. Returns when training has ended."""
+    import ray
+    from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
+
+    # verl exports the runner as a Ray actor class; subclassing needs the plain class behind it.
+    class SparkTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
+        """verl's task runner in whose process SparkTrainer is registered."""
+
+        def run(self, config):
+            import spark_verl.trainer.trainer  # noqa: F401  (registers trainer_mode "spark")
+
+            super().run(config)
+
+    run_ppo(config, task_runner_class=ray.remote(num_cpus=1)(SparkTaskRunner))
+
+
+@hydra.main(config_path="config", config_name="spark_trainer", version_base=None)
+def main(config: DictConfig) -> None:
+    """Hydra entry point."""
+    try:
+        prepare(config)
+    except (ValueError, FileNotFoundError, AssertionError, platform.NotReadyError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(f"spark_verl: {error}\n(HYDRA_FULL_ERROR=1 shows where)")
+    run(config)
+
+
+if __name__ == "__main__":
+    main()

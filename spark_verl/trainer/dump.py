@@ -1,0 +1,50 @@
+"""The rollout dump: verl's JSONL with what tells policy rows from judge rows."""
+
+from __future__ import annotations
+
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.utils.debug import marked_timer
+
+from spark_verl.trainer.metrics import subset
+
+SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent")
+INFO_COLUMNS = ("acc", "format", "status", "answer")
+
+
+def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) -> None:
+    """Write the step's rows to ``folder/<step>.jsonl`` in verl's format, policy rows first, groups together.
+
+    Beside verl's columns (input, output, gts, score, step, uid) each line has the columns of
+    :data:`SPARK_COLUMNS` and :data:`INFO_COLUMNS`; verl's ``scripts/rollout_viewer.py`` shows them all.
+
+    Args:
+        trainer: The trainer: its tokenizer decodes, its background thread writes.
+        batch: All rows of the step. Padding rows are left out.
+        timing_raw: Gets ``dump_rollout_generations`` in seconds.
+        folder: ``trainer.rollout_data_dir``.
+    """
+    with marked_timer("dump_rollout_generations", timing_raw, color="green"):
+        rows = subset(batch, [not tag.get("is_padding", False) for tag in batch.tags])
+        order = sorted(range(len(rows.keys)), key=lambda i: (rows.tags[i]["spark"]["role"] != "policy", rows.keys[i]))
+        rows.reorder(order)
+        fields = ["prompts", "responses", "rm_scores", "reward_model", "extra_fields"]
+        data = tq.kv_batch_get(keys=rows.keys, partition_id=rows.partition_id, select_fields=fields)
+        infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"].tolist()]
+
+        def decode(nested):
+            return [trainer.tokenizer.decode(ids, skip_special_tokens=True) for ids in nested.unbind()]
+
+        columns = {"uid": list(rows.keys)}
+        for name in SPARK_COLUMNS:
+            columns[name] = [tag["spark"].get(name) for tag in rows.tags]
+        for name in INFO_COLUMNS:
+            columns[name] = [info.get(name) for info in infos]
+        trainer._dump_generations(
+            inputs=decode(data["prompts"]),
+            outputs=decode(data["responses"]),
+            gts=[reward_model.get("ground_truth") for reward_model in data["reward_model"].tolist()],
+            scores=[score.sum().item() for score in data["rm_scores"].unbind()],
+            reward_extra_infos_dict=columns,
+            dump_path=folder,
+        )

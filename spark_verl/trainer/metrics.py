@@ -1,0 +1,94 @@
+"""Role-aware metrics: policy rows and each judge objective seen apart.
+
+Names: ``spark/policy/<metric>`` and ``spark/judge/<objective>/<metric>`` with
+
+- ``count``: rows, ``groups``: prompts;
+- ``acc``: mean verifier accuracy (for a judge: share of right verdicts, for reflection: share of right revisions);
+- ``format``: share of rows with a parsable answer or verdict;
+- ``zero_variance_rate``: share of groups whose rows all scored the same, hence teach nothing;
+- ``response_length/mean``: tokens;
+- pointwise: ``yes_rate`` (share of positive verdicts) and ``label_yes_rate``; pairwise: ``a_rate``, ``label_a_rate``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+
+POSITIVE_VERDICTS = {"Yes", "A"}
+
+
+def subset(batch: KVBatchMeta, keep: Sequence[bool]) -> KVBatchMeta:
+    """The rows of ``batch`` where ``keep`` is true, as a batch of the same partition."""
+    rows = [i for i, kept in enumerate(keep) if kept]
+    return KVBatchMeta(
+        partition_id=batch.partition_id,
+        keys=[batch.keys[i] for i in rows],
+        tags=[batch.tags[i] for i in rows],
+        extra_info=batch.extra_info,
+    )
+
+
+def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
+    """Metrics of every role and objective in the batch; padding rows are ignored.
+
+    Args:
+        batch: All rows of a step, with their ``spark`` tags.
+    """
+    real = subset(batch, [not tag.get("is_padding", False) for tag in batch.tags])
+    data = tq.kv_batch_get(
+        keys=real.keys, partition_id=real.partition_id, select_fields=["rm_scores", "extra_fields", "reward_model"]
+    )
+    scores = data["rm_scores"].to_padded_tensor(padding=0.0).sum(dim=1).tolist()
+    infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"].tolist()]
+    labels = [reward_model.get("ground_truth") for reward_model in data["reward_model"].tolist()]
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for key, tag, score, info, label in zip(real.keys, real.tags, scores, infos, labels, strict=True):
+        row = {"uid": key.split("_")[0], "score": score, "info": info, "label": label, "length": tag["response_len"]}
+        rows[tag["spark"]["objective"]].append(row)
+    metrics: dict[str, float] = {}
+    for objective, members in rows.items():
+        prefix = "spark/policy" if objective == "policy" else f"spark/judge/{objective}"
+        metrics.update({f"{prefix}/{name}": value for name, value in _objective_metrics(objective, members).items()})
+    judge = sum(len(members) for objective, members in rows.items() if objective != "policy")
+    metrics["spark/judge_row_share"] = judge / len(real.keys)
+    return metrics
+
+
+def _objective_metrics(objective: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["uid"]].append(row)
+    accuracy = [float(row["info"].get("acc", row["score"])) for row in rows]
+    metrics = {
+        "count": len(rows),
+        "groups": len(groups),
+        "acc": float(np.mean(accuracy)),
+        "format": float(np.mean([float(row["info"].get("format", 1.0)) for row in rows])),
+        "zero_variance_rate": float(np.mean([len({r["score"] for r in group}) == 1 for group in groups.values()])),
+        "response_length/mean": float(np.mean([row["length"] for row in rows])),
+    }
+    if objective in ("pointwise", "pairwise"):
+        name = "yes_rate" if objective == "pointwise" else "a_rate"
+        verdicts = [row["info"].get("answer") for row in rows if row["info"].get("answer")]
+        metrics[name] = float(np.mean([v in POSITIVE_VERDICTS for v in verdicts])) if verdicts else 0.0
+        first_rows = [group[0] for group in groups.values()]
+        metrics[f"label_{name}"] = float(np.mean([row["label"] in POSITIVE_VERDICTS for row in first_rows]))
+    return metrics
+
+
+def overall_metrics(batch: KVBatchMeta, timing_raw: dict[str, float], n_gpus: int) -> dict[str, float]:
+    """verl's throughput metrics over all rows: they are about cost, and judge rows cost as much as others."""
+    tokens = sum(tag["seq_len"] for tag in batch.tags if not tag.get("is_padding", False))
+    padding = sum(bool(tag.get("is_padding", False)) for tag in batch.tags)
+    return {
+        "perf/total_num_tokens": tokens,
+        "perf/time_per_step": timing_raw["step"],
+        "perf/throughput": tokens / (timing_raw["step"] * n_gpus),
+        "spark/padding_rows": padding,
+    }

@@ -1,0 +1,137 @@
+"""SparkTrainer: verl's synchronous PPO trainer on policy rows and judge rows.
+
+One step is verl's step, unchanged in order: sample, balance, old and reference log-probabilities, advantages, one
+actor update, one weight sync. The rows of judge prompts simply are in the batch; GRPO normalises them in their own
+groups because a judge prompt has its own uid.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import transfer_queue as tq
+from omegaconf import DictConfig, open_dict
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils.metric import reduce_metrics
+from verl.utils.py_functional import rename_dict
+
+from spark_verl.config import load_spark_config
+from spark_verl.rollout.sampler import SparkReplayBuffer
+from spark_verl.trainer.dump import dump_rollouts
+from spark_verl.trainer.metrics import overall_metrics, row_metrics, subset
+
+
+@register_trainer("spark")
+class SparkTrainer(PPOTrainerSync):
+    """verl's synchronous trainer with judge rows; plain GRPO when ``spark.enable`` is false.
+
+    Args:
+        config: The whole config; ``trainer.v1.trainer_mode`` is "spark".
+    """
+
+    def __init__(self, config: DictConfig):
+        self.spark = load_spark_config(config)
+        with open_dict(config):
+            # verl takes every mode but this exact word for an asynchronous one (checkpoints, dataloader, buffer).
+            config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+
+    def _build_replay_buffer(self) -> SparkReplayBuffer:
+        sampler = self.config.trainer.v1.sampler
+        return SparkReplayBuffer(
+            trainer_mode=self.trainer_mode,
+            trainer_config=self.config.trainer.v1.get(self.trainer_mode, {}),
+            max_off_policy_threshold=sampler.max_off_policy_threshold,
+            max_off_policy_strategy=sampler.max_off_policy_strategy,
+            sampler_kwargs=sampler.sampler_kwargs,
+            refill_fn=self._add_prompts_to_generate,
+            poll_interval=self.spark.poll_interval_s,
+        )
+
+    # ------------------------------------------------------------------ one update
+
+    @property
+    def _mini_batches_per_step(self) -> int:
+        """Optimizer steps per training step, as configured for the policy rows alone."""
+        return max(1, self.config.data.train_batch_size // self.config.actor_rollout_ref.actor.ppo_mini_batch_size)
+
+    def _get_required_batch_multiple(self, dp_size: int) -> int:
+        """Rows are padded to a multiple of this.
+
+        verl pads to whole mini-batches of ``ppo_mini_batch_size * rollout.n`` rows. Judge rows come in varying
+        numbers, so that could be hundreds of padding rows; here the mini-batches grow with the judge rows instead
+        (:meth:`_update_actor`), and only an even split is needed: over mini-batches and data-parallel ranks, and over
+        micro-batches where those have a fixed number of rows (``use_dynamic_bsz: false``).
+        """
+        if not self.spark.enable or self.use_critic:
+            return super()._get_required_batch_multiple(dp_size)
+        config = self.config.actor_rollout_ref
+        multiple = dp_size * self._mini_batches_per_step
+        if not config.actor.use_dynamic_bsz:
+            multiple *= config.actor.ppo_micro_batch_size_per_gpu
+        inference = [config.rollout, config.ref] if self.use_reference_policy else [config.rollout]
+        for part in inference:
+            if not part.log_prob_use_dynamic_bsz:
+                multiple = math.lcm(multiple, dp_size * part.log_prob_micro_batch_size_per_gpu)
+        return multiple
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        """One actor update on policy and judge rows together.
+
+        The number of optimizer steps stays what the config asks for the policy rows; each mini-batch just holds its
+        share of the judge rows, too. The loss is divided by the number of real rows, so padding weighs nothing.
+        """
+        if not self.spark.enable:
+            return super()._update_actor(batch, metrics)
+        actor = self.config.actor_rollout_ref.actor
+        real_rows = sum(not tag.get("is_padding", False) for tag in batch.tags)
+        batch.extra_info.update(
+            {
+                "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0.0,
+                "distillation_use_topk": False,
+                "distillation_only": False,
+                "global_batch_size": max(1, round(real_rows / self._mini_batches_per_step)),
+                "mini_batch_size": len(batch) // self._mini_batches_per_step,
+                "epochs": actor.ppo_epochs,
+                "seed": actor.data_loader_seed,
+                "dataloader_kwargs": {"shuffle": actor.shuffle},
+                "temperature": self.config.actor_rollout_ref.rollout.temperature,
+            }
+        )
+        output = rename_dict(self.actor_rollout_wg.update_actor(batch)["metrics"], "actor/")
+        output["perf/mfu/actor"] = output.pop("actor/mfu")
+        metrics.update(reduce_metrics(output))
+        return batch
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        """verl's advantages per uid, scaled by the loss weight of each row's objective."""
+        batch = super()._compute_advantage(batch, metrics)
+        weights = [self.spark.weight_of(tag["spark"]["objective"]) for tag in batch.tags] if self.spark.enable else []
+        changed = [i for i, weight in enumerate(weights) if weight != 1.0]
+        if not changed:
+            return batch
+        keys = [batch.keys[i] for i in changed]
+        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
+        scaled = [row * weights[i] for row, i in zip(data["advantages"].unbind(), changed, strict=True)]
+        nested = torch.nested.as_nested_tensor(scaled, layout=torch.jagged)
+        tq.kv_batch_put(
+            keys=keys, partition_id=batch.partition_id, fields=TensorDict({"advantages": nested}, batch_size=len(keys))
+        )
+        return batch
+
+    # ------------------------------------------------------------------ what is seen
+
+    def _compute_metrics(self, batch: KVBatchMeta, metrics, timing_raw, global_steps, epoch):
+        """verl's metrics for the policy rows, ``spark/*`` for policy and judge rows, throughput for all of them."""
+        policy = subset(batch, [tag["spark"]["role"] == "policy" for tag in batch.tags])
+        super()._compute_metrics(policy if policy.keys else batch, metrics, timing_raw, global_steps, epoch)
+        metrics.update(row_metrics(batch))
+        metrics.update(overall_metrics(batch, timing_raw, self._get_n_gpus_for_throughput()))
+
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str):
+        """verl's rollout dump with each row's role, objective, verdict and parent."""
+        dump_rollouts(self, batch, timing_raw, rollout_data_dir)
