@@ -12,6 +12,7 @@ import os
 import sys
 
 import hydra
+import psutil
 from omegaconf import DictConfig
 
 from spark_verl import platform, preflight
@@ -38,6 +39,8 @@ def prepare(config: DictConfig) -> None:
 
 def run(config: DictConfig) -> None:
     """Start or join Ray and train. Returns when training has ended."""
+    started_at = psutil.Process().create_time()
+
     import ray
     from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 
@@ -46,8 +49,10 @@ def run(config: DictConfig) -> None:
         """verl's task runner in whose process SparkTrainer is registered."""
 
         def run(self, config):
-            import spark_verl.trainer.trainer  # noqa: F401  (registers trainer_mode "spark")
+            # The import registers trainer_mode "spark".
+            from spark_verl.trainer.trainer import SparkTrainer
 
+            SparkTrainer.started_at = started_at
             super().run(config)
 
     run_ppo(config, task_runner_class=ray.remote(num_cpus=1)(SparkTaskRunner))

@@ -117,6 +117,8 @@ class SparkConfig:
         templates: Folder with judge templates (or ``pkg://package/folder``); null takes spark_verl's own.
         poll_interval_s: Seconds between two looks at TransferQueue while waiting for a step's rollouts. verl's fixed
             2 s is more than half of a small step.
+        share_media: Fetch and process a group's images once for its samples and judge prompts; false does it for each
+            sample, as verl does (for comparison; the tensors are the same).
         policy_weight: Factor on the advantages of policy rows.
         pointwise, pairwise, reflection: Per objective.
         reward: Options of the ``spark`` reward manager.
@@ -128,6 +130,7 @@ class SparkConfig:
     reflection_prompts_per_group: float = 0.5
     templates: str | None = None
     poll_interval_s: float = 0.1
+    share_media: bool = True
     policy_weight: float = 1.0
     pointwise: PointwiseConfig = field(default_factory=PointwiseConfig)
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)

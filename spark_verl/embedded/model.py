@@ -19,7 +19,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Q
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 from transformers.vision_utils import get_vision_position_ids
 
-from spark_verl.embedded.digits import BLOCK, TILE, pixels
+from spark_verl.embedded.digits import BLOCK, TILE
 
 PATCH = 14
 PATCHES = (TILE // PATCH) ** 2
@@ -82,20 +82,20 @@ def build_model(processor: Qwen2_5_VLProcessor, seed: int) -> Qwen2_5_VLForCondi
     return model
 
 
-def block_values(grey: Tensor, processor: Qwen2_5_VLProcessor) -> Tensor:
-    """What the processor would make of digit tiles, one number per grey level and channel.
+def tile_values(grey: Tensor, processor: Qwen2_5_VLProcessor) -> Tensor:
+    """What the processor makes of digit tiles, one number per grey level and channel.
 
     Args:
-        grey: Grey levels 0 to 16, integer, shape (n, 8, 8).
+        grey: Grey levels, 0 (paper) to 16 (ink), shape (n, 8, 8); fractions are rounded to 8-bit pixels.
         processor: Its image mean and standard deviation are used.
 
     Returns:
-        Float tensor of shape (n, 16, 3, 2, 2): patches in the processor's order (2x2 patches of a merged token are
-        neighbours), colour channels, rows and columns of grey levels in a patch.
+        Float tensor of shape (n, 16, 3, 2, 2): patches in the processor's order (the four patches of a merged token
+        are neighbours), colour channels, rows and columns of grey levels in a patch.
     """
     image_processor = processor.image_processor
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (image_processor.image_mean, image_processor.image_std))
-    values = torch.from_numpy(pixels(grey.numpy())[..., ::BLOCK, ::BLOCK].copy()).float() / 255
+    values = (255 - grey.float() * 255 / 16).ceil() / 255
     values = values.view(-1, 2, 2, 2, 2, 2, 2).permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, PATCHES, 1, 2, 2)
     return (values - mean) / std
 
@@ -113,7 +113,7 @@ def encode_tiles(visual: nn.Module, values: Tensor) -> Tensor:
 
     Args:
         visual: The model's vision tower.
-        values: Block values of shape (n, 16, 3, 2, 2), from :func:`block_values`.
+        values: Block values of shape (n, 16, 3, 2, 2), from :func:`tile_values`.
 
     Returns:
         Image embeddings of shape (n, 4, hidden): upper left, upper right, lower left, lower right.

@@ -11,20 +11,24 @@ from fractions import Fraction
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)|(?P<frac>\\frac)(?![A-Za-z])"
-    r"|(?P<op>\*\*|\\times(?![A-Za-z])|\\cdot(?![A-Za-z])|\\div(?![A-Za-z])|[-+*/^!()\[\]{}%]))"
+    r"|(?P<op>\*\*|\\times(?![A-Za-z])|\\cdot(?![A-Za-z])|\\div(?![A-Za-z])|[-+*/^!()\[\]{}%]|(?<=[\d) ])x(?=[\d( ])))"
 )
-_SPELLING = {"**": "^", r"\times": "*", r"\cdot": "*", r"\div": "/", "{": "(", "}": ")", "[": "(", "]": ")"}
+_SPELLING = {"**": "^", "x": "*", r"\times": "*", r"\cdot": "*", r"\div": "/", "{": "(", "}": ")", "[": "(", "]": ")"}
 _MAX_CHARS = 300
 _MAX_DEPTH = 40
 _MAX_BITS = 2048
 
 
 class NotArithmeticError(ValueError):
-    """The text is not a well-formed expression of numbers."""
+    """The text has something else than numbers and operators, or is no rational number (a root)."""
+
+
+class MalformedError(ValueError):
+    """Numbers and operators only, but no value: ``12+``, ``(3``, ``1/0``."""
 
 
 class TooLargeError(ValueError):
-    """Well-formed as far as read, but the value is too large to compute here."""
+    """The value, the nesting or the text is too large to be an answer."""
 
 
 def evaluate(text: str) -> Fraction:
@@ -34,9 +38,9 @@ def evaluate(text: str) -> Fraction:
         text: Canonical text (see :mod:`spark_verl.reward.text`).
 
     Raises:
-        NotArithmeticError: The text has anything but numbers and ``+ - * / ^ ! %``, fractions and brackets, is
-            malformed, or divides by zero.
-        TooLargeError: The value, or the nesting, is too large.
+        NotArithmeticError: The text has anything but numbers and ``+ - * / ^ ! %``, fractions and brackets.
+        MalformedError: It has only these and yet no value.
+        TooLargeError: The value, the nesting or the text is too large.
     """
     if len(text) > _MAX_CHARS:
         raise TooLargeError(f"{len(text)} characters")
@@ -53,7 +57,7 @@ def evaluate(text: str) -> Fraction:
     parser = _Parser(tokens)
     value = parser.sum(0)
     if parser.peek() is not None:
-        raise NotArithmeticError(f"unexpected {parser.peek()}")
+        raise MalformedError(f"unexpected {parser.peek()}")
     return value
 
 
@@ -70,7 +74,7 @@ class _Parser:
     def take(self) -> str:
         token = self.peek()
         if token is None:
-            raise NotArithmeticError("unexpected end")
+            raise MalformedError("unexpected end")
         self.at += 1
         return token
 
@@ -91,7 +95,7 @@ class _Parser:
                 self.take()
                 factor = self.signed(depth)
                 if token == "/" and factor == 0:
-                    raise NotArithmeticError("division by zero")
+                    raise MalformedError("division by zero")
                 value = _checked(value / factor if token == "/" else value * factor)
             elif token == "(" or token == r"\frac":  # 2(3+4)
                 value = _checked(value * self.power(depth))
@@ -118,12 +122,12 @@ class _Parser:
             negative ^= self.take() == "-"
         exponent = self.power(depth + 1) * (-1 if negative else 1)
         if exponent.denominator != 1:
-            raise TooLargeError("root")  # may be exact, but that is algebra
+            raise NotArithmeticError("root")  # may be exact, but that is algebra
         size = max(base.numerator.bit_length(), base.denominator.bit_length())
         if abs(exponent) * size > _MAX_BITS:
             raise TooLargeError("power")
         if base == 0 and exponent <= 0:
-            raise NotArithmeticError("power of zero")
+            raise MalformedError("power of zero")
         return base ** int(exponent)
 
     def postfix(self, depth: int) -> Fraction:
@@ -132,7 +136,7 @@ class _Parser:
             if self.take() == "%":
                 value /= 100
             elif value.denominator != 1 or value < 0:
-                raise NotArithmeticError("factorial of a number that is not natural")
+                raise MalformedError("factorial of a number that is not natural")
             elif value > 200:
                 raise TooLargeError("factorial")
             else:
@@ -147,20 +151,20 @@ class _Parser:
         if token == "(":
             value = self.sum(depth + 1)
             if self.take() != ")":
-                raise NotArithmeticError("unbalanced brackets")
+                raise MalformedError("unbalanced brackets")
             return value
         if token == r"\frac":
             numerator, denominator = self.argument(depth), self.argument(depth)
             if denominator == 0:
-                raise NotArithmeticError("division by zero")
+                raise MalformedError("division by zero")
             return numerator / denominator
         if token[0].isdigit() or token[0] == ".":
             return Fraction(token.replace(",", "").rstrip("."))
-        raise NotArithmeticError(f"unexpected {token}")
+        raise MalformedError(f"unexpected {token}")
 
     def argument(self, depth: int) -> Fraction:
         if self.peek() != "(":
-            raise NotArithmeticError(r"\frac without braces")
+            raise MalformedError(r"\frac without braces")
         return self.atom(depth)
 
 

@@ -17,7 +17,9 @@ _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|texttt|mathrm
 _STYLE_PREFIX = re.compile(r"\\(?:displaystyle|textstyle|bf|rm|it)(?![A-Za-z])\s*")
 
 _ANSWER_TAG = re.compile(r"<answer>((?:(?!<answer>)[\s\S]){0,2000}?)</answer>", re.IGNORECASE)
-_ANSWER_LINE = re.compile(r"(?:^|\n)[ \t#>*_]{0,8}(?:final )?answer[ *_]{0,4}(?::|：|is)[ \t*_]{0,8}([^\n]{1,500})", re.I)
+_ANSWER_LINE = re.compile(
+    r"(?:^|\n)[ \t#>*_]{0,8}(?:final )?answer[ *_]{0,4}(?::|：|is)[ \t*_]{0,8}([^\n]{1,500})", re.IGNORECASE
+)
 _HASHES = re.compile(r"####[ \t]*([^\n]{1,500})")
 _NUMBER = re.compile(r"-?\d[\d,]{0,40}(?:\.\d{1,40})?")
 

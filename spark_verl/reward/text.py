@@ -46,15 +46,20 @@ _SUBSTITUTIONS = [
         (r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z])|\\textdegree(?![A-Za-z])", DEGREE),
         (r"\{,\}", ","),
         # Upright text: its content, set apart
-        (r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathsf|mathit|mbox|bm|operatorname)\s*\{([^{}]*)\}", r" \1 "),
+        (r"\\(?:text(?:bf|it|rm|sf)?|math(?:rm|bf|sf|it)|mbox|bm|operatorname)\s*\{([^{}]*)\}", r" \1 "),
         # TeX takes one token as an argument
         (r"\\(frac)\s*(\d)\s*(\d)", r"\\\1{\2}{\3}"),
         (r"\\(frac)\s*(\{[^{}]*\})\s*([0-9A-Za-z])", r"\\\1\2{\3}"),
         (r"\\(frac)\s*(\d)\s*(\{)", r"\\\1{\2}\3"),
-        (r"\\sqrt\s*([0-9A-Za-z])", r"\\sqrt{\1}"),
-        (r"([\^_])\s*([0-9A-Za-z])", r"\1{\2}"),
+        # ... but "2^10" and "√12" mean all the digits to whoever writes them
+        (r"\\sqrt\s*(\d+|[A-Za-z])", r"\\sqrt{\1}"),
+        (r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
+        (r"([\^_])\s*(-?\d+|[A-Za-z])", r"\1{\2}"),
     ]
 ]  # fmt: skip
+_DIGIT_RUN = re.compile(r"(\\sqrt|[\^_])\s*(-?\d+)")
+_ROOT_OF_BRACKET = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+_PLAIN_FUNCTION = re.compile(r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln)(?![A-Za-z])")
 _SPACES = re.compile(r"\s+")
 _OUTER_MARKDOWN = re.compile(r"\*\*|__|`")
 # A space matters only between two letters or digits: "1 1/2", "x y", "\sin x".
@@ -71,6 +76,14 @@ def canonical(answer: str) -> str:
         text = _OUTER_MARKDOWN.sub("", text)
     text = _SPACES.sub(" ", text).strip()
     return text.rstrip(".,;: ") if text[-1:] in ".,;: " else text
+
+
+def for_algebra(answer: str) -> str:
+    """What the LaTeX parser should see: the answer as written, with Unicode symbols and digit runs made LaTeX."""
+    text = answer.translate(_CHARACTERS).replace(DEGREE, r"^{\circ}").strip().strip("$")
+    text = _ROOT_OF_BRACKET.sub(r"\\sqrt{\1}", text)
+    text = _PLAIN_FUNCTION.sub(r"\\\1", text)
+    return _DIGIT_RUN.sub(r"\1{\2}", text)
 
 
 def squash(canonical_text: str) -> str:

@@ -71,8 +71,9 @@ class SparkWorker(_PlainWorker):
         self._groups: dict[str, _OpenGroup] = {}
         self._single_turn: dict[str, SingleTurnAgentLoop] = {}
         self.media = MediaCache()
-        share_image_processing(self.processor, self.media)
-        self.dataset_cls = share_media_fetching(self.dataset_cls, self.media)
+        if self.spark.share_media:
+            share_image_processing(self.processor, self.media)
+            self.dataset_cls = share_media_fetching(self.dataset_cls, self.media)
         self._keep_raw_prompt = self.config.reward.reward_model.enable
         self._reward_manager = None
         if self.reward_loop_worker_handles == []:
@@ -248,7 +249,7 @@ class SparkWorker(_PlainWorker):
         """verl's tensors for the actor, made once per group: they depend on the media only, not on the tokens."""
         media = output.multi_modal_data or {}
         owners = [item for items in media.values() if items is not None for item in items]
-        if not owners:
+        if not owners or not self.spark.share_media:
             return super()._compute_multi_modal_inputs(output, input_ids)
         key = ("multi_modal_inputs", tuple(map(id, owners)))
         plain = super()._compute_multi_modal_inputs

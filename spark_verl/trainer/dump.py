@@ -30,7 +30,7 @@ def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) ->
         rows.reorder(order)
         fields = ["prompts", "responses", "rm_scores", "reward_model", "extra_fields"]
         data = tq.kv_batch_get(keys=rows.keys, partition_id=rows.partition_id, select_fields=fields)
-        infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"].tolist()]
+        infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"]]
 
         def decode(nested):
             return [trainer.tokenizer.decode(ids, skip_special_tokens=True) for ids in nested.unbind()]
@@ -43,7 +43,7 @@ def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) ->
         trainer._dump_generations(
             inputs=decode(data["prompts"]),
             outputs=decode(data["responses"]),
-            gts=[reward_model.get("ground_truth") for reward_model in data["reward_model"].tolist()],
+            gts=[reward_model.get("ground_truth") for reward_model in data["reward_model"]],
             scores=[score.sum().item() for score in data["rm_scores"].unbind()],
             reward_extra_infos_dict=columns,
             dump_path=folder,

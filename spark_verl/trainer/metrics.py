@@ -45,8 +45,8 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
         keys=real.keys, partition_id=real.partition_id, select_fields=["rm_scores", "extra_fields", "reward_model"]
     )
     scores = data["rm_scores"].to_padded_tensor(padding=0.0).sum(dim=1).tolist()
-    infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"].tolist()]
-    labels = [reward_model.get("ground_truth") for reward_model in data["reward_model"].tolist()]
+    infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"]]
+    labels = [reward_model.get("ground_truth") for reward_model in data["reward_model"]]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, tag, score, info, label in zip(real.keys, real.tags, scores, infos, labels, strict=True):
         row = {"uid": key.split("_")[0], "score": score, "info": info, "label": label, "length": tag["response_len"]}

@@ -8,6 +8,7 @@ groups because a judge prompt has its own uid.
 from __future__ import annotations
 
 import math
+import time
 
 import torch
 import transfer_queue as tq
@@ -33,6 +34,9 @@ class SparkTrainer(PPOTrainerSync):
         config: The whole config; ``trainer.v1.trainer_mode`` is "spark".
     """
 
+    started_at: float | None = None
+    """When the run's first process started (seconds since the epoch); set by ``spark_verl.main``."""
+
     def __init__(self, config: DictConfig):
         self.spark = load_spark_config(config)
         with open_dict(config):
@@ -51,6 +55,11 @@ class SparkTrainer(PPOTrainerSync):
             refill_fn=self._add_prompts_to_generate,
             poll_interval=self.spark.poll_interval_s,
         )
+
+    def fit(self, agent_loop_manager):
+        """verl's training loop; notes how long everything before it took."""
+        self.startup_seconds = time.time() - self.started_at if self.started_at else 0.0
+        super().fit(agent_loop_manager)
 
     # ------------------------------------------------------------------ one update
 
@@ -130,6 +139,7 @@ class SparkTrainer(PPOTrainerSync):
         policy = subset(batch, [tag["spark"]["role"] == "policy" for tag in batch.tags])
         super()._compute_metrics(policy if policy.keys else batch, metrics, timing_raw, global_steps, epoch)
         metrics.update(row_metrics(batch))
+        metrics["spark/startup_seconds"] = self.startup_seconds
         metrics.update(overall_metrics(batch, timing_raw, self._get_n_gpus_for_throughput()))
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str):

@@ -14,7 +14,6 @@ from spark_verl.reward.text import DEGREE
 
 MAX_CHARS = 200
 """Longer texts are not read as numbers: no real answer is, and huge integers cost quadratic time."""
-
 _MAX_EXPONENT = 400
 
 _U = r"(?:(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)(?:\.\d*)?|\.\d+)"
@@ -26,18 +25,20 @@ _MIXED_SLASH = re.compile(r"(?P<whole>\d+)(?: and | )(?P<num>\d+) ?/ ?(?P<den>\d
 _FRAC = re.compile(rf"\\frac\s*\{{\s*(?P<num>{_S})\s*\}}\s*\{{\s*(?P<den>{_S})\s*\}}")
 _SLASH = re.compile(rf"\(?(?P<num>{_U})\)? ?/ ?(?:\((?P<den>{_S})\)|(?P<den2>{_U}))")
 _PLAIN = re.compile(
-    rf"(?P<num>{_U})(?: ?(?:\\times|\\cdot|\*|x) ?10 ?\^ ?\(?\{{? ?(?P<exp>[+-]? ?\d{{1,4}}) ?\}}?\)?|[eE](?P<exp2>[+-]?\d{{1,4}})(?![A-Za-z]))?"
-)  # fmt: skip
-_TEN = re.compile(r"(?P<num>10) ?\^ ?\{ ?(?P<exp>[+-]? ?\d{1,4}) ?\}")
-_HEADS = (_MIXED, _MIXED_SLASH, _FRAC, _SLASH, _TEN, _PLAIN)
+    rf"(?P<num>{_U})(?: ?(?:\\times|\\cdot|\*|x) ?10 ?\^ ?\(?\{{? ?(?P<exp>[+-]? ?\d{{1,4}}) ?\}}?\)?"
+    r"|[eE](?P<exp2>[+-]?\d{1,4})(?![A-Za-z]))?"
+)
+_HEADS = (_MIXED, _MIXED_SLASH, _FRAC, _SLASH, _PLAIN)
 
 _PERCENT = re.compile(r"\s*(?:%|percent(?:age)?(?: points?)?|pct)\s*", re.IGNORECASE)
-# A unit: words, perhaps with powers and slashes. One bare letter counts only after a space ("5 m"): "5m" may be algebra.
+# Words, perhaps with powers and slashes. One bare letter counts only after a space ("5 m"): "5m" may be algebra.
 _UNIT = re.compile(
     r"(?:(?P<attached>°\s*[CFK]?|[A-Za-z]{2,20})|\s+(?:[A-Za-zΩ]{1,20}|\\Omega|\\mu ?[A-Za-z]{1,3}))"
     r"(?:[ ./*-]{0,3}(?:\\cdot ?)?[A-Za-z]{1,20}|\s*\^\s*\{?-?\d\}?|°){0,8}\.?\s*"
 )
-_NOT_UNITS = frozenset("pi e i j x y z n k t a b c sin cos tan cot sec csc log ln exp sqrt mod or and to cdot times".split())
+_NOT_UNITS = frozenset(
+    "pi e i j x y z n k t a b c sin cos tan cot sec csc log ln exp sqrt mod or and to cdot times".split()
+)
 _UNIT_NAMES = {
     name: unit
     for unit, names in {

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# The whole loop on a machine without a GPU: a Qwen2.5-VL of about 1 M parameters learns to answer questions about
+# handwritten digits and to judge and correct its own answers. Sets up everything it needs.
+#
+#   bash run_scripts/quickstart.sh                 # about a quarter of an hour on 2 cores
+#   SEED=1 bash run_scripts/quickstart.sh          # another seed
+#   STEPS=5 bash run_scripts/quickstart.sh         # a short look
+#   bash run_scripts/quickstart.sh spark.enable=false     # any Hydra override: here plain GRPO
+
+set -euo pipefail
+SECONDS=0
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+
+SEED=${SEED:-0}
+STEPS=${STEPS:-60}
+OUTPUT_DIR=${OUTPUT_DIR:-$ROOT/outputs/quickstart}
+
+say() { printf '\n\033[1m[%4ds] %s\033[0m\n' "$SECONDS" "$*"; }
+
+say "1/5 environment"
+source run_scripts/environment.sh
+
+# Results of an earlier run would be mixed with this one's.
+rm -rf "$OUTPUT_DIR"
+mkdir -p "$OUTPUT_DIR"
+
+say "2/5 data: handwritten digits"
+python data_preprocess/handwritten_digits.py --local_save_dir "$OUTPUT_DIR/data" --seed "$SEED"
+
+say "3/5 model: warm start from random weights"
+python -m spark_verl.embedded.build_model --output_dir "$OUTPUT_DIR/model" --seed "$SEED"
+
+say "4/5 training: evaluate, $STEPS SPARK steps, evaluate (log: $OUTPUT_DIR/train.log)"
+DATA=(
+    data.train_files="$OUTPUT_DIR/data/train.parquet"
+    data.val_files="[$OUTPUT_DIR/data/test.parquet,$OUTPUT_DIR/data/judge_test.parquet]"
+)
+TRAINER=(
+    spark.seed="$SEED"
+    trainer.total_training_steps="$STEPS"
+    trainer.default_local_dir="$OUTPUT_DIR/checkpoints"
+    trainer.rollout_data_dir="$OUTPUT_DIR/rollouts"
+    trainer.validation_data_dir="$OUTPUT_DIR/validation"
+)
+HF_HUB_OFFLINE=1 VERL_FILE_LOGGER_PATH="$OUTPUT_DIR/metrics.jsonl" \
+    python -m spark_verl.progress --log "$OUTPUT_DIR/train.log" --metrics "$OUTPUT_DIR/metrics.jsonl" --steps "$STEPS" -- \
+    python -m spark_verl.main --config-path "$ROOT/recipes" --config-name quickstart \
+    actor_rollout_ref.model.path="$OUTPUT_DIR/model" "${DATA[@]}" "${TRAINER[@]}" "$@"
+
+say "5/5 results"
+rm -rf "$OUTPUT_DIR/trained_model"
+cp -r "$OUTPUT_DIR/checkpoints/global_step_$STEPS/actor/huggingface" "$OUTPUT_DIR/trained_model"
+python -m spark_verl.summary "$OUTPUT_DIR" --seed "$SEED" --wall_s "$SECONDS"
+cat <<DONE
+
+trained model   $OUTPUT_DIR/trained_model (transformers and vLLM load it)
+every step      $OUTPUT_DIR/metrics.jsonl
+every rollout   $OUTPUT_DIR/rollouts/<step>.jsonl (policy and judge rows)
+summary         $OUTPUT_DIR/summary.json
+DONE

@@ -1,0 +1,98 @@
+"""Read a judge's verdict: Yes/No or A/B, in the forms models write."""
+
+from __future__ import annotations
+
+import re
+
+from spark_verl.reward.extract import extract_answer
+from spark_verl.reward.text import canonical
+
+LABEL_FORMS: dict[str, tuple[str, str]] = {"yes_no": ("Yes", "No"), "a_b": ("A", "B")}
+"""The two labels of every form, the favourable one first."""
+
+_POSITIVE = r"yes|correct|right|true|accurate|valid"
+_NEGATIVE = r"no|incorrect|wrong|false|inaccurate|invalid|(?:not|isn't|never|in) ?(?:correct|right|true|accurate|valid)"
+_YES_NO = re.compile(rf"\b(?:(?P<no>{_NEGATIVE})|(?P<yes>{_POSITIVE}))\b", re.IGNORECASE)
+_LEADING = re.compile(r"(yes|no)\b(?!\s*(?:/|or\b|and\b|\||\\))\W*(.*)", re.IGNORECASE | re.DOTALL)
+_OTHER_FIRST = re.compile(r"(?:or |and )?(yes|no)\b", re.IGNORECASE)
+
+_NOUN = r"(?:answer|option|choice|response|candidate|solution|verdict|judge?ment|conclusion|proposal)"
+_LETTER = r"[(\[]?([ab])[)\]]?"
+_WHOLE_LETTER = re.compile(
+    rf"(?:(?:the |my )?(?:final |correct |better )?{_NOUN}(?: is)?:? ?)?{_LETTER}(?P<rest>[\s.:,)(\-].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_LETTERS = re.compile(rf"(?:\b{_NOUN} |[(\[])([ABab])\b[)\]]?|\b([AB])\b")
+_CUE = re.compile(
+    r"(?:answer|verdict|judge?ment|conclusion|choice|decision|grade)[*_ ]{0,4}(?:\bis\b|:|：)[*_ ]{0,4}([^\n]{1,80})",
+    re.IGNORECASE,
+)
+_MARKDOWN = re.compile(r"\*\*|__|[`#>$\"]|\\[()\[\]]")
+_TAIL_CHARS = 600
+
+
+def parse_judgement(response: str, label_form: str, *, require_box: bool = False) -> str | None:
+    """The verdict of a judge's response.
+
+    The boxed answer decides; one that is no label, or both, is no verdict, whatever the text says. Without a box the
+    last line decides, or the last "verdict: .." / "answer is .." in the response's last 600 characters.
+
+    Args:
+        response: The whole response.
+        label_form: "yes_no" or "a_b".
+        require_box: Accept boxed verdicts only.
+
+    Returns:
+        "Yes", "No", "A" or "B"; None for neither and for both.
+
+    Raises:
+        ValueError: ``label_form`` is unknown.
+
+    Example:
+        >>> parse_judgement(r"The sum is 12, so \\boxed{\\text{No}}", "yes_no")
+        'No'
+    """
+    if label_form not in LABEL_FORMS:
+        raise ValueError(f"unknown label form {label_form!r}: choose from {sorted(LABEL_FORMS)}")
+    read = _read_yes_no if label_form == "yes_no" else _read_a_b
+    boxed = extract_answer(response)
+    if boxed is not None:
+        return read(canonical(boxed[:_TAIL_CHARS]))
+    if require_box or "boxed{" in response:  # an empty or unclosed box is no verdict
+        return None
+    return _read_prose(response[-_TAIL_CHARS:], read)
+
+
+def _read_prose(tail: str, read) -> str | None:
+    tail = _MARKDOWN.sub("", tail)
+    cues = _CUE.findall(tail)
+    if cues and (label := read(canonical(cues[-1]))) is not None:
+        return label
+    lines = [line for line in map(str.strip, tail.splitlines()) if line]
+    return read(canonical(lines[-1])) if lines else None
+
+
+def _read_yes_no(text: str) -> str | None:
+    leading = _LEADING.match(text)
+    if leading:
+        label, rest = leading[1].capitalize(), leading[2]
+        other = _OTHER_FIRST.match(rest)
+        # "Yes, no" is both; "No, the correct answer is 12" is No
+        return None if other and other[1].capitalize() != label else label
+    found = {"No" if match["no"] else "Yes" for match in _YES_NO.finditer(text)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _read_a_b(text: str) -> str | None:
+    whole = _WHOLE_LETTER.fullmatch(text)
+    letters = {(m[1] or m[2]).upper() for m in _LETTERS.finditer(text)}
+    clear = whole and (not whole["rest"] or whole[1].isupper() or text[0] in "([")
+    if clear and letters <= {whole[1].upper()}:
+        label = whole[1].upper()
+    elif len(letters) == 1:
+        label = letters.pop()
+    else:
+        return None
+    # "A" stands for the favourable outcome in every a_b prompt, so "A (incorrect)" says two things at once
+    polarity = _read_yes_no(text[1:]) if label == "A" else None
+    return None if polarity == "No" else label

@@ -1,0 +1,236 @@
+"""verl's reward manager ``spark``: policy rows and judge rows, one verdict each, the same keys for all.
+
+Use it by its import path::
+
+    reward.reward_manager.source=importlib
+    reward.reward_manager.name=SparkRewardManager
+    reward.reward_manager.module.path=pkg://spark_verl.reward.manager
+
+or, where this module has been imported, by its registered name ``spark``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager import register
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+from verl.utils.reward_score import default_compute_score
+
+from spark_verl.reward.extract import extract_answer
+from spark_verl.reward.judgement import LABEL_FORMS, parse_judgement
+from spark_verl.reward.options import RewardOptions
+from spark_verl.reward.verifier import ERROR, OK, UNPARSABLE, averify
+
+logger = logging.getLogger(__name__)
+
+JUDGE_PREFIX = "spark/"
+"""Of the data_source of judge rows: spark/pointwise, spark/pairwise, spark/reflection, spark/reflection_keep."""
+
+
+@register("spark")
+class SparkRewardManager(RewardManagerBase):
+    """Scores a row by its ``data_source``.
+
+    - ``spark/pointwise``, ``spark/pairwise``: the judge's verdict against the label in the ground truth;
+    - ``spark/reflection``, ``spark/reflection_keep`` and every other source: the final answer against the task's ground
+      truth, or the user's own ``reward.custom_reward_function`` (verl's signature, sync or async).
+
+    ``reward_extra_info`` has the same keys for every row, because verl turns them into columns:
+
+    ==============  ====================================================================================
+    ``acc``         1.0 or 0.0; what validation reports as ``val-core/<data_source>/acc/mean@n``
+    ``format``      1.0 when the final answer (for a judge: the verdict) stands in a balanced box
+    ``status``      ``ok``, ``unparsable`` (a wrong answer), ``timeout`` or ``error`` (must teach nothing)
+    ``role``        ``policy`` or ``judge``
+    ``objective``   ``policy``, ``pointwise``, ``pairwise`` or ``reflection``
+    ``answer``      the parsed answer or verdict; "" when there is none
+    ==============  ====================================================================================
+
+    No row makes it raise: verl would drop the sample's whole group.
+
+    Args:
+        config: The whole config; ``config.spark.reward`` holds :class:`RewardOptions`, defaults where it is absent.
+        tokenizer: The policy's tokenizer.
+        compute_score: The user's function, or verl's default one, which is not used.
+        reward_router_address: Passed on to the user's function, as verl's own managers do.
+        reward_model_tokenizer: Passed on with it.
+    """
+
+    def __init__(self, config, tokenizer, compute_score=None, reward_router_address=None, reward_model_tokenizer=None):
+        super().__init__(config, tokenizer, compute_score)
+        self.options = reward_options(config)
+        self._user_function = None if _is_stock(compute_score) else compute_score
+        self._router = (
+            {}
+            if reward_router_address is None
+            else {"reward_router_address": reward_router_address, "reward_model_tokenizer": reward_model_tokenizer}
+        )
+        self._logged: set[str] = set()
+
+    async def run_single(self, data: DataProto) -> dict[str, Any]:
+        """Score the last sequence of a sample.
+
+        Args:
+            data: Rows of one sample as verl hands them over: tensors ``responses`` (rows, response length) and
+                ``attention_mask`` (rows, prompt + response length); ``data_source``, ``reward_model``, ``extra_info``.
+
+        Returns:
+            ``{"reward_score": float, "reward_extra_info": dict}``.
+        """
+        item = data[-1]
+        responses = item.batch["responses"]
+        length = int(item.batch["attention_mask"][-responses.shape[-1] :].sum())
+        # Special tokens are dropped as in verl's own managers. Judge prompts are made from this same text.
+        text = self.tokenizer.decode(responses[:length], skip_special_tokens=True)
+        row = item.non_tensor_batch
+        extra_info = row.get("extra_info")
+        extra_info = dict(extra_info) if isinstance(extra_info, Mapping) else {}
+        if self._user_function is not None:
+            extra_info.update(row.get("tool_extra_fields") or {})
+            extra_info["num_turns"] = row.get("__num_turns__")
+            extra_info["rollout_reward_scores"] = row.get("reward_scores", {})
+        reward_model = row.get("reward_model")
+        ground_truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
+        return await self.score(text, str(row.get("data_source") or ""), ground_truth, extra_info)
+
+    async def score(
+        self, text: str, data_source: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Score a response that is already decoded; see :meth:`run_single`."""
+        extra_info = dict(extra_info or {})
+        role, objective = role_and_objective(data_source)
+        try:
+            if objective in ("pointwise", "pairwise"):
+                found = self._judge(text, ground_truth, extra_info)
+            elif self._user_function is not None:
+                found = await self._custom(text, data_source, ground_truth, extra_info)
+            else:
+                found = await self._verify(text, ground_truth, extra_info)
+        except Exception as error:  # rows and users' functions can fail in any way, and none may stop the run
+            self._log_once(f"{data_source}: {type(error).__name__}", error)
+            found = {"acc": 0.0, "format": 0.0, "status": ERROR, "answer": extract_answer(text) or ""}
+        reward = found.pop("reward", found["acc"])
+        if found["status"] in (OK, UNPARSABLE):
+            reward += self.options.format_bonus * found["format"]
+        else:
+            reward = 0.0
+        return {"reward_score": float(reward), "reward_extra_info": {**found, "role": role, "objective": objective}}
+
+    def _judge(self, text: str, ground_truth: Any, extra_info: Mapping[str, Any]) -> dict[str, Any]:
+        label = str(ground_truth)
+        label_form = extra_info.get("label_form")
+        if label_form not in LABEL_FORMS:
+            label_form = next((form for form, labels in LABEL_FORMS.items() if label in labels), None)
+        if label_form is None or label not in LABEL_FORMS[label_form]:
+            raise ValueError(
+                f"a judge row's reward_model.ground_truth must be one of {LABEL_FORMS.get(label_form, LABEL_FORMS)}, "
+                f"got {ground_truth!r} (extra_info.label_form: {extra_info.get('label_form')!r})"
+            )
+        verdict = parse_judgement(text, label_form)
+        boxed = verdict is not None and extract_answer(text) is not None
+        return {
+            "acc": float(verdict == label),
+            "format": float(boxed),
+            "status": UNPARSABLE if verdict is None else OK,
+            "answer": verdict or "",
+        }
+
+    async def _verify(self, text: str, ground_truth: Any, extra_info: Mapping[str, Any]) -> dict[str, Any]:
+        verdict = await averify(
+            text,
+            ground_truth,
+            choices=_choices(extra_info.get("choices")),
+            tolerance=extra_info.get("tolerance"),
+            options=self.options,
+        )
+        if verdict.status == ERROR and ground_truth is None:
+            self._log_once("no ground truth", ValueError("reward_model.ground_truth is missing or empty"))
+        return {
+            "acc": float(verdict.correct),
+            "format": float(verdict.answer is not None),
+            "status": verdict.status,
+            "answer": verdict.answer or "",
+        }
+
+    async def _custom(
+        self, text: str, data_source: str, ground_truth: Any, extra_info: dict[str, Any]
+    ) -> dict[str, Any]:
+        # A reflection row carries its task's ground truth; the user's function knows the task by its own data_source.
+        task = extra_info.get("task_data_source") or data_source
+        arguments = {"data_source": task, "solution_str": text, "ground_truth": ground_truth, "extra_info": extra_info}
+        call = functools.partial(self._user_function, **arguments, **self._router)
+        if inspect.iscoroutinefunction(self._user_function):
+            result = await call()
+        else:
+            result = await asyncio.to_thread(call)
+            if inspect.isawaitable(result):
+                result = await result
+        details = result if isinstance(result, Mapping) else {"score": result}
+        reward = float(details["score"])
+        acc = float(details.get("acc", reward))
+        if not (math.isfinite(reward) and math.isfinite(acc)):
+            raise ValueError(f"the reward function returned score={reward}, acc={acc}")
+        answer = details.get("answer", details.get("pred"))
+        answer = extract_answer(text) if answer is None else str(answer)
+        return {
+            "acc": acc,
+            "format": float(details.get("format", answer is not None)),
+            "status": str(details.get("status", OK)),
+            "answer": answer or "",
+            "reward": reward,
+        }
+
+    def _log_once(self, kind: str, error: Exception) -> None:
+        if kind not in self._logged and len(self._logged) < 100:
+            self._logged.add(kind)
+            logger.warning(f"reward: a row was not scored and is counted as status=error ({kind}: {error})")
+
+
+def role_and_objective(data_source: str) -> tuple[str, str]:
+    """("policy", "policy") or ("judge", objective) of a data source.
+
+    >>> role_and_objective("spark/reflection_keep")
+    ('judge', 'reflection')
+    """
+    if not data_source.startswith(JUDGE_PREFIX):
+        return "policy", "policy"
+    objective = data_source[len(JUDGE_PREFIX) :]
+    return "judge", "reflection" if objective.startswith("reflection") else objective
+
+
+def reward_options(config: Any) -> RewardOptions:
+    """Read ``config.spark.reward``; defaults for what is absent.
+
+    Raises:
+        ValueError: An unknown key, or a value out of range.
+    """
+    block = (config.get("spark") or {}).get("reward") or {} if config is not None else {}
+    known = [field.name for field in fields(RewardOptions)]
+    unknown = sorted(set(block) - set(known))
+    if unknown:
+        raise ValueError(f"spark.reward has unknown key {unknown[0]!r}: choose from {known}")
+    return RewardOptions(**{name: block[name] for name in known if name in block}).validate()
+
+
+def _is_stock(compute_score: Any) -> bool:
+    while isinstance(compute_score, functools.partial):
+        compute_score = compute_score.func if compute_score.func is not None else None
+    return compute_score is None or compute_score is default_compute_score
+
+
+def _choices(value: Any) -> Any:
+    """extra_info may hold options as a list, an array or a mapping; parquet pads absent keys with None."""
+    if value is None or isinstance(value, str):
+        return None
+    if isinstance(value, Mapping):
+        return {key: text for key, text in value.items() if text is not None} or None
+    return [str(text) for text in value] or None

@@ -1,0 +1,195 @@
+"""Algebra in processes that are killed at the time limit and replaced, callable from threads and from asyncio.
+
+A thread cannot be stopped and SIGALRM does not reach sympy inside a long C call, so the limit is a kill. Processes
+start with the first comparison that needs one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections import OrderedDict
+from concurrent.futures import CancelledError, Future, TimeoutError
+
+from spark_verl.reward.options import RewardOptions
+
+logger = logging.getLogger(__name__)
+
+_CACHE_SIZE = 20_000
+_TASKS_PER_PROCESS = 2_000  # sympy's caches grow without end; a fresh process costs milliseconds
+
+
+class SymbolicPool:
+    """A pool for :func:`spark_verl.reward.symbolic.equal`.
+
+    Args:
+        options: Limits and number of processes.
+
+    Results that were decided are remembered by (answer, truth): the samples of a group repeat each other.
+    """
+
+    def __init__(self, options: RewardOptions):
+        self.options = options
+        self._pool = None
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._pid = os.getpid()
+
+    def equal(self, answer: str, truth: str) -> str:
+        """Compare; blocks the calling thread.
+
+        Returns:
+            "equal", "different", "unparsable", "timeout" or "error". Never raises.
+        """
+        found = self._remembered(answer, truth)
+        if found is None:
+            try:
+                outcome = self._submit(answer, truth).result()
+            except Exception as error:  # the process may die in any way: limits, signals, a broken pool
+                outcome = self._failure(error)
+            found = self._remember(answer, truth, outcome)
+        return found
+
+    async def aequal(self, answer: str, truth: str) -> str:
+        """:meth:`equal` without blocking the event loop."""
+        found = self._remembered(answer, truth)
+        if found is None:
+            try:
+                # The first call starts processes, which takes a moment: not on the event loop.
+                ready = self._pool is not None
+                future = self._submit(answer, truth) if ready else await asyncio.to_thread(self._submit, answer, truth)
+                outcome = await asyncio.wrap_future(future)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # as in equal
+                outcome = self._failure(error)
+            found = self._remember(answer, truth, outcome)
+        return found
+
+    def warm_up(self) -> None:
+        """Start the processes and wait until they have imported the algebra (3 to 4 s the first time)."""
+        futures = [self._schedule("1", str(i + 2), timeout=None) for i in range(self.options.num_workers)]
+        for future in futures:
+            future.result()
+
+    def pids(self) -> list[int]:
+        """Process ids of the workers alive, for tests and diagnosis."""
+        return [] if self._pool is None else list(self._pool._pool_manager.worker_manager.workers)
+
+    def stop(self) -> None:
+        """Kill the processes. The next comparison starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
+            pool.join()
+
+    def _submit(self, answer: str, truth: str) -> Future:
+        return self._schedule(answer, truth, timeout=self.options.timeout_s)
+
+    def _schedule(self, answer: str, truth: str, timeout: float | None) -> Future:
+        for attempt in (1, 2):
+            pool = self._started()
+            try:
+                return pool.schedule(_compare, args=(answer, truth), timeout=timeout)
+            except RuntimeError:
+                # The pool broke (an idle worker was killed from outside): start another one.
+                if attempt == 2:
+                    raise
+                with self._lock:
+                    if self._pool is pool:
+                        self._pool = None
+        raise AssertionError("unreachable")
+
+    def _started(self):
+        with self._lock:
+            if self._pool is None or self._pid != os.getpid():
+                # Late imports: most runs never need them.
+                from pebble import ProcessPool
+
+                from spark_verl.reward.forkserver import CleanForkServerContext
+
+                self._pid = os.getpid()
+                self._pool = ProcessPool(
+                    max_workers=self.options.num_workers,
+                    max_tasks=_TASKS_PER_PROCESS,
+                    initializer=_prepare_process,
+                    initargs=(self.options.memory_mb,),
+                    context=CleanForkServerContext(),
+                )
+            return self._pool
+
+    def _remembered(self, answer: str, truth: str) -> str | None:
+        with self._lock:
+            found = self._cache.get((answer, truth))
+            if found is not None:
+                self._cache.move_to_end((answer, truth))
+            return found
+
+    def _remember(self, answer: str, truth: str, outcome: str) -> str:
+        # A time-out or a death may be the machine's fault; it is not remembered.
+        if outcome not in ("timeout", "error"):
+            with self._lock:
+                self._cache[answer, truth] = outcome
+                while len(self._cache) > _CACHE_SIZE:
+                    self._cache.popitem(last=False)
+        return outcome
+
+    def _failure(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return "timeout"
+        _log_once(f"{type(error).__name__}: {error}" if not isinstance(error, CancelledError) else "cancelled")
+        return "error"
+
+
+_logged: set[str] = set()
+
+
+def _log_once(message: str) -> None:
+    if message not in _logged and len(_logged) < 100:
+        _logged.add(message)
+        logger.warning(f"symbolic comparison failed, the row is not verified ({message}); logged once per kind")
+
+
+def _prepare_process(memory_mb: int) -> None:
+    """Runs in a new worker, before its first task."""
+    import ctypes
+    import resource
+    import signal
+
+    # pebble ends a worker with SIGTERM and installs a Python handler for it, which never runs inside one long C call
+    # (a power with a billion digits): pebble waits 3 s, then sends SIGKILL. The default action ends it at once.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if memory_mb:
+        limit = memory_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    # A killed Ray actor cannot stop its pool. The fork server notices and ends; a worker busy with a long computation
+    # would not, so it asks the kernel to be killed with its parent, the fork server.
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        pass  # not Linux
+    from spark_verl.reward import symbolic  # noqa: F401  already there unless the fork server could not preload it
+
+
+def _compare(answer: str, truth: str) -> str:
+    """The task of a worker."""
+    from spark_verl.reward.symbolic import equal
+
+    return equal(answer, truth)
+
+
+_pools: dict[tuple[float, int, int], SymbolicPool] = {}
+_pools_lock = threading.Lock()
+
+
+def get_pool(options: RewardOptions | None = None) -> SymbolicPool:
+    """The process-wide pool for these options; it starts nothing by itself."""
+    options = options or RewardOptions()
+    key = (options.timeout_s, options.num_workers, options.memory_mb)
+    with _pools_lock:
+        if key not in _pools:
+            _pools[key] = SymbolicPool(options)
+        return _pools[key]

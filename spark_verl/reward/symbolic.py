@@ -1,0 +1,63 @@
+"""Algebra: do two LaTeX answers denote the same thing? Imported only by the processes of the pool.
+
+math-verify's own time limits use SIGALRM, which works in the main thread only and not inside one long C call, so they
+are switched off here: the pool kills the process instead.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
+from math_verify import verify as sympy_equal
+
+from spark_verl.reward.text import for_algebra
+
+# Both say, once per process, that time limits are off, and log every answer that does not parse.
+logging.getLogger("math_verify").setLevel(logging.CRITICAL)
+
+_LATEX = (LatexExtractionConfig(boxed_match_priority=0),)
+_PLAIN = (ExprExtractionConfig(),)
+
+
+def equal(answer: str, truth: str) -> str:
+    """Compare two answers.
+
+    Returns:
+        "equal", "different", or "unparsable" when the answer, but not the truth, means nothing to the parser.
+
+    Raises:
+        MemoryError: The process reached its memory limit.
+    """
+    gold = _read(for_algebra(truth))
+    given = _read(for_algebra(answer))
+    if not given:
+        return "unparsable" if gold else "different"
+    try:
+        same = sympy_equal(gold, given, timeout_seconds=None, raise_on_error=True)
+    except MemoryError:
+        raise
+    except Exception:
+        # sympy raises all kinds of errors when it compares unlike things (a set with a number, NaN): different things.
+        same = False
+    return "equal" if same else "different"
+
+
+def _read(text: str) -> list:
+    try:
+        found = parse(
+            f"\\boxed{{{text}}}", _LATEX, fallback_mode="no_fallback", parsing_timeout=None, raise_on_error=True
+        )
+    except MemoryError:
+        raise
+    except Exception:
+        # The grammar raises whatever its generated code runs into, RecursionError included: not parsable.
+        found = []
+    if not found and "\\" not in text:
+        found = parse(text, _PLAIN, fallback_mode="no_fallback", parsing_timeout=None)
+    return found
+
+
+# The first parse builds the grammar's tables (most of a second). Done at import, it happens once in the fork server
+# and every process forked from it has them.
+equal("\\frac{1}{2}", "x^{2}+1")

@@ -1,0 +1,182 @@
+"""The verdict on a response: extract the answer, compare it with the ground truth, say what could not be decided."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spark_verl.reward import pool as _pool
+from spark_verl.reward.equality import Choices, compare
+from spark_verl.reward.extract import extract_answer, undecorate
+from spark_verl.reward.options import RewardOptions
+
+OK, UNPARSABLE, TIMEOUT, ERROR = "ok", "unparsable", "timeout", "error"
+
+MAX_SYMBOLIC_CHARS = 2000
+"""Longer answers are never given to sympy. No real answer is that long, and a wrong one costs nothing this way."""
+
+_TAG = re.compile(r"\s*<answer>([\s\S]*)</answer>\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the verifier found out.
+
+    Attributes:
+        status: ``ok``: decided. ``unparsable``: there is no answer, or nothing that means anything; a wrong answer.
+            ``timeout``, ``error``: not decided; such a row is neither right nor wrong and must teach nothing.
+        correct: True only if the answer equals an accepted one.
+        answer: The parsed answer; None when there is none.
+    """
+
+    status: str
+    correct: bool
+    answer: str | None
+
+    @property
+    def decided(self) -> bool:
+        """False for ``timeout`` and ``error``."""
+        return self.status in (OK, UNPARSABLE)
+
+
+def verify(
+    response: str,
+    ground_truth: Any,
+    *,
+    choices: Choices | None = None,
+    tolerance: float | None = None,
+    fallbacks: Sequence[str] = (),
+    options: RewardOptions | None = None,
+) -> Verdict:
+    """Verify a response. May be called from any thread; blocks for at most about ``options.timeout_s`` per answer.
+
+    Args:
+        response: The whole response.
+        ground_truth: As the data set has it: bare, ``\\boxed{..}``, ``.. #### 18``, ``<answer>..</answer>``, a letter,
+            plain text, or several accepted answers as a list, array or JSON list.
+        choices: Options of a multiple-choice question, ``{"A": "red", ..}`` or in order.
+        tolerance: Largest accepted difference relative to the truth; None for exact.
+        fallbacks: Where to look when there is no box, see :func:`spark_verl.reward.extract.extract_answer`.
+        options: Time and memory limits; None for the defaults.
+
+    Returns:
+        The verdict. Hostile responses and unusable ground truths give a status, never an exception.
+
+    Example:
+        >>> verify(r"Half of it: \\boxed{50\\%}", "0.5")
+        Verdict(status='ok', correct=True, answer='50\\\\%')
+    """
+    answer = extract_answer(response, fallbacks)
+    return verify_answer(answer, ground_truth, choices=choices, tolerance=tolerance, options=options)
+
+
+def verify_answer(
+    answer: str | None,
+    ground_truth: Any,
+    *,
+    choices: Choices | None = None,
+    tolerance: float | None = None,
+    options: RewardOptions | None = None,
+) -> Verdict:
+    """Verify an answer that is already parsed; see :func:`verify`."""
+    verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
+    if verdict is None:
+        outcomes = [_pool.get_pool(options).equal(answer, truth) for truth in undecided]
+        verdict = _merge(answer, outcomes)
+    return verdict
+
+
+async def averify(
+    response: str,
+    ground_truth: Any,
+    *,
+    choices: Choices | None = None,
+    tolerance: float | None = None,
+    fallbacks: Sequence[str] = (),
+    options: RewardOptions | None = None,
+) -> Verdict:
+    """:func:`verify` for asyncio: what is cheap is decided at once, algebra never blocks the event loop."""
+    answer = extract_answer(response, fallbacks)
+    verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
+    if verdict is None:
+        outcomes = [await _pool.get_pool(options).aequal(answer, truth) for truth in undecided]
+        verdict = _merge(answer, outcomes)
+    return verdict
+
+
+def _cheap(
+    answer: str | None, ground_truth: Any, choices: Choices | None, tolerance: float | None
+) -> tuple[Verdict | None, list[str]]:
+    """The verdict without algebra, or None and the truths that need it."""
+    truths = accepted_answers(ground_truth)
+    if not truths:
+        return Verdict(ERROR, False, answer), []
+    if answer is None:
+        return Verdict(UNPARSABLE, False, None), []
+    undecided = []
+    for truth in truths:
+        same = compare(answer, truth, choices=choices, tolerance=tolerance)
+        if same:
+            return Verdict(OK, True, answer), []
+        if same is None:
+            undecided.append(truth)
+    if not undecided:
+        return Verdict(OK, False, answer), []
+    if len(answer) > MAX_SYMBOLIC_CHARS:
+        return Verdict(UNPARSABLE, False, answer), []
+    return None, undecided
+
+
+def _merge(answer: str | None, outcomes: Iterable[str]) -> Verdict:
+    found = list(outcomes)
+    if "equal" in found:
+        return Verdict(OK, True, answer)
+    for status in (TIMEOUT, ERROR):
+        if status in found:
+            return Verdict(status, False, answer)
+    return Verdict(OK if "different" in found else UNPARSABLE, False, answer)
+
+
+def accepted_answers(ground_truth: Any) -> list[str]:
+    """The accepted answers of a ground truth, unwrapped; empty when there is none.
+
+    Args:
+        ground_truth: See :func:`verify`. Numbers are taken as written by ``str``; a mapping is read at its
+            ``ground_truth``, ``answer`` or ``target`` key.
+    """
+    if ground_truth is None or isinstance(ground_truth, bool):
+        return [] if ground_truth is None else [str(ground_truth)]
+    if isinstance(ground_truth, str):
+        return _accepted_texts(ground_truth)
+    if isinstance(ground_truth, Mapping):
+        for key in ("ground_truth", "answer", "target"):
+            if key in ground_truth:
+                return accepted_answers(ground_truth[key])
+        return []
+    if hasattr(ground_truth, "tolist"):  # numpy scalars and arrays, as parquet hands them over
+        ground_truth = ground_truth.tolist()
+        return accepted_answers(ground_truth)
+    if isinstance(ground_truth, Sequence | set | frozenset) and not isinstance(ground_truth, bytes):
+        return [text for item in ground_truth for text in accepted_answers(item)]
+    if isinstance(ground_truth, float) and ground_truth.is_integer():
+        return [str(int(ground_truth))]
+    return [str(ground_truth)]
+
+
+def _accepted_texts(text: str) -> list[str]:
+    text = text.strip()
+    if text.startswith('["') and text.endswith('"]'):
+        try:
+            return [answer for item in json.loads(text) for answer in accepted_answers(item)]
+        except json.JSONDecodeError:
+            pass  # an interval or a sentence that merely looks like JSON
+    if tag := _TAG.fullmatch(text):
+        text = tag[1]
+    if "####" in text:
+        text = text.rpartition("####")[2]
+    boxed = extract_answer(text) if "boxed" in text or "fbox" in text else None
+    text = boxed if boxed is not None else undecorate(text)
+    return [text] if text else []

@@ -1,0 +1,134 @@
+r"""parse_judgement: a table of verdicts as models write them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_verl.reward import parse_judgement
+
+YES_NO = [
+    (r"\boxed{Yes}", "Yes", "plain"),
+    (r"\boxed{No}", "No", "plain"),
+    (r"\boxed{yes}", "Yes", "lower case"),
+    (r"\boxed{NO.}", "No", "capitals, full stop"),
+    (r"\boxed{\text{Yes}}", "Yes", "text"),
+    (r"\boxed{\textbf{No}}", "No", "bold"),
+    (r"\boxed{**Yes**}", "Yes", "markdown"),
+    (r"$\boxed{\mathrm{Yes}}$", "Yes", "upright"),
+    (r"\boxed{Correct}", "Yes", "correct"),
+    (r"\boxed{incorrect}", "No", "incorrect"),
+    (r"\boxed{Wrong}", "No", "wrong"),
+    (r"\boxed{right}", "Yes", "right"),
+    (r"\boxed{True}", "Yes", "true"),
+    (r"\boxed{False}", "No", "false"),
+    (r"\boxed{not correct}", "No", "negated"),
+    (r"\boxed{The answer is not right}", "No", "negated in a sentence"),
+    (r"\boxed{Yes, the answer is correct}", "Yes", "with a reason"),
+    (r"\boxed{No, the correct answer is 12}", "No", "the reason mentions correct"),
+    (r"\boxed{Yes, there is no error}", "Yes", "the reason has a no later on"),
+    (r"\boxed{Yes/No}", None, "both"),
+    (r"\boxed{Yes or No}", None, "both"),
+    (r"\boxed{Yes and No}", None, "both"),
+    (r"\boxed{Yes, No}", None, "both"),
+    (r"\boxed{correct and incorrect}", None, "both"),
+    (r"\boxed{12}", None, "an answer is no verdict"),
+    (r"\boxed{maybe}", None, "neither"),
+    (r"\boxed{}", None, "empty"),
+    (r"\boxed{Yes", None, "cut off"),
+    (r"\boxed{Note}", None, "no is not a word here"),
+    (r"\boxed{Yes} \boxed{No}", "No", "the last box"),
+    (r"No, that is wrong. \boxed{Yes}", "Yes", "the box comes first"),
+    (r"Yes. \boxed{12}", None, "a box that is no verdict decides too"),
+    ("Yes", "Yes", "bare"),
+    ("**No**", "No", "bare, bold"),
+    ("The sum is 12.\nYes.", "Yes", "last line"),
+    ("Verdict: incorrect", "No", "cue"),
+    ("The answer is no", "No", "cue with is"),
+    ("Judgement: **Yes**\nThanks for reading along", "Yes", "cue before the last line"),
+    ("The proposed answer is correct.", "Yes", "sentence"),
+    ("The proposed answer is incorrect.", "No", "sentence, negative"),
+    ("It is hard to say", None, "neither"),
+    ("", None, "nothing"),
+]
+
+A_B = [
+    (r"\boxed{A}", "A", "plain"),
+    (r"\boxed{B}", "B", "plain"),
+    (r"\boxed{a}", "A", "lower case"),
+    (r"\boxed{(b)}", "B", "brackets"),
+    (r"\boxed{(A)}", "A", "brackets"),
+    (r"\boxed{[B]}", "B", "square brackets"),
+    (r"\boxed{A.}", "A", "full stop"),
+    (r"\boxed{\text{B}}", "B", "text"),
+    (r"\boxed{\textbf{(A)}}", "A", "bold, brackets"),
+    (r"\boxed{Answer B}", "B", "answer"),
+    (r"\boxed{Answer: A}", "A", "answer with a colon"),
+    (r"\boxed{Option A}", "A", "option"),
+    (r"\boxed{Candidate B}", "B", "candidate"),
+    (r"\boxed{The better response is A}", "A", "sentence"),
+    (r"\boxed{A (correct)}", "A", "with its meaning"),
+    (r"\boxed{B (incorrect)}", "B", "with its meaning"),
+    (r"\boxed{A (incorrect)}", None, "says two things"),
+    (r"\boxed{A is correct}", "A", "short sentence"),
+    (r"\boxed{B is the correct one}", "B", "short sentence"),
+    (r"\boxed{A and B}", None, "both"),
+    (r"\boxed{A, B}", None, "both"),
+    (r"\boxed{A/B}", None, "both"),
+    (r"\boxed{AB}", None, "both"),
+    (r"\boxed{both}", None, "both in words"),
+    (r"\boxed{neither}", None, "neither"),
+    (r"\boxed{C}", None, "another letter"),
+    (r"\boxed{12}", None, "an answer is no verdict"),
+    (r"\boxed{correct}", None, "no letter"),
+    ("A", "A", "bare"),
+    ("(a)", "A", "bare, brackets"),
+    ("**B**", "B", "bare, bold"),
+    ("Answer B is right.", "B", "sentence"),
+    ("After checking, the answer is (A).", "A", "cue"),
+    ("A careful look shows nothing", None, "an article is no verdict"),
+    ("Answer A is wrong, answer B is right", None, "both mentioned"),
+    ("Choice: B", "B", "cue"),
+    ("a matter of taste", None, "article"),
+    ("", None, "nothing"),
+]
+
+
+@pytest.mark.parametrize("response, label, why", YES_NO, ids=[f"{c[2]}-{i}" for i, c in enumerate(YES_NO)])
+def test_yes_no(response, label, why):
+    assert parse_judgement(response, "yes_no") == label, why
+
+
+@pytest.mark.parametrize("response, label, why", A_B, ids=[f"{c[2]}-{i}" for i, c in enumerate(A_B)])
+def test_a_b(response, label, why):
+    assert parse_judgement(response, "a_b") == label, why
+
+
+def test_require_box():
+    assert parse_judgement("Yes", "yes_no", require_box=True) is None
+    assert parse_judgement(r"\boxed{Yes}", "yes_no", require_box=True) == "Yes"
+
+
+def test_unknown_form_names_the_choice():
+    with pytest.raises(ValueError, match="yes_no"):
+        parse_judgement("Yes", "free")
+
+
+WORDS = ["Yes", "No", "A", "B", "(", ")", "answer", "is", ":", "not", " ", "\n", "correct", "in", "\\boxed{", "}", "**", "$"]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=40).map("".join), st.sampled_from(["yes_no", "a_b"]))
+def test_never_raises(response, form):
+    assert parse_judgement(response, form) in {None, "Yes", "No", "A", "B"}
+
+
+@pytest.mark.parametrize("piece", WORDS)
+@pytest.mark.parametrize("frame", ["{}", "\\boxed{{{}}}", "answer is {}"])
+def test_quick_on_a_megabyte(piece, frame):
+    started = time.perf_counter()
+    for form in ("yes_no", "a_b"):
+        parse_judgement(frame.format(piece * (300_000 // len(piece))), form)
+    assert time.perf_counter() - started < 5
