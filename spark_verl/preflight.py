@@ -68,7 +68,7 @@ def _check_combinations(config: DictConfig) -> None:
         ),
         (
             mini > 0 and batch % mini == 0,
-            f"data.train_batch_size ({batch}) must be a multiple of actor_rollout_ref.actor.ppo_mini_batch_size ({mini})",
+            f"data.train_batch_size ({batch}) must be a multiple of actor.ppo_mini_batch_size ({mini})",
         ),
     ]
     for holds, message in rules:
@@ -82,7 +82,9 @@ def _check_files(config: DictConfig) -> None:
         value = config.data[key]
         for file in value if isinstance(value, list | ListConfig) else [value]:
             if "://" not in str(file) and not Path(str(file)).expanduser().is_file():
-                raise FileNotFoundError(f"data.{key}: {file} does not exist (data_preprocess/ has the programs to make it)")
+                raise FileNotFoundError(
+                    f"data.{key}: {file} does not exist (data_preprocess/ has the programs to make it)"
+                )
     model = str(config.actor_rollout_ref.model.path)
     looks_local = model.startswith(("/", "./", "../", "~")) or model.count("/") > 1
     if looks_local and "://" not in model and not os.path.isdir(os.path.expanduser(model)):

@@ -1,7 +1,7 @@
 """SPARK's configuration: the ``spark:`` block that stands beside verl's own.
 
-The yaml files in this folder are Hydra configs: ``spark.yaml`` holds the block with its defaults, ``spark_trainer.yaml``
-composes it with verl's ``ppo_trainer``, ``cpu.yaml`` is an overlay for machines without a GPU.
+The yaml files in this folder are Hydra configs: ``spark.yaml`` holds the block with its defaults,
+``spark_trainer.yaml`` composes it with verl's ``ppo_trainer``, ``cpu.yaml`` is an overlay for machines without a GPU.
 """
 
 from spark_verl.config.schema import (

@@ -148,7 +148,7 @@ class SparkConfig:
                 raise ValueError(f"spark.{name} must not be negative, got {getattr(self, name)}")
         if self.poll_interval_s <= 0:
             raise ValueError(f"spark.poll_interval_s must be positive, got {self.poll_interval_s}")
-        for part in (self.pointwise, self.pairwise, self.reflection):
+        for part in (self.pointwise, self.pairwise, self.reflection, self.reward):
             part.validate()
         return self
 

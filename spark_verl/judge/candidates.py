@@ -29,7 +29,7 @@ class Draft:
 
 
 def choose_source(cot_share: float, rng: random.Random) -> str:
-    """"cot" with probability ``cot_share``, else "answer"."""
+    """ "cot" with probability ``cot_share``, else "answer"."""
     return "cot" if rng.random() < cot_share else "answer"
 
 

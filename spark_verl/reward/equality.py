@@ -186,9 +186,8 @@ def _compare_numbers(a: str, t: str, tolerance: float | None) -> bool | None:
         pass
     if "\\" in other:
         return None
-    # What is left has no LaTeX. With a free variable or an ordinary word in it, it is not this number; neither is a mere
-    # multiple of a constant ("5e"), nor numbers and operators beyond exact arithmetic (9^9^9^9), which no honest answer
-    # is.
+    # What is left has no LaTeX. With a free variable or an ordinary word in it, it is not this number; neither is a
+    # mere multiple of a constant ("5e"), nor what is beyond exact arithmetic (9^9^9^9), which no honest answer is.
     words = {word.lower() for word in _WORD.findall(other)}
     if not words or words - _NUMERIC_NAMES or len(other) > MAX_CHARS:
         return False

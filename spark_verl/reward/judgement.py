@@ -23,6 +23,10 @@ _WHOLE_LETTER = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LETTERS = re.compile(rf"(?:\b{_NOUN} |[(\[])([ABab])\b[)\]]?|\b([AB])\b")
+# "A careful look": an article; "A is right": a label
+_ARTICLE = re.compile(
+    r"\b[Aa] (?!(?:is|was|has|had|because|since|as|and|or|gives|reaches|seems|with|looks|wins)\b)(?=[a-z])"
+)
 _CUE = re.compile(
     r"(?:answer|verdict|judge?ment|conclusion|choice|decision|grade)[*_ ]{0,4}(?:\bis\b|:|：)[*_ ]{0,4}([^\n]{1,80})",
     re.IGNORECASE,
@@ -84,6 +88,7 @@ def _read_yes_no(text: str) -> str | None:
 
 
 def _read_a_b(text: str) -> str | None:
+    text = _ARTICLE.sub("", text)
     whole = _WHOLE_LETTER.fullmatch(text)
     letters = {(m[1] or m[2]).upper() for m in _LETTERS.finditer(text)}
     clear = whole and (not whole["rest"] or whole[1].isupper() or text[0] in "([")

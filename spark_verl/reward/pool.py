@@ -11,7 +11,10 @@ import logging
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from spark_verl.reward.options import RewardOptions
 
@@ -27,7 +30,8 @@ class SymbolicPool:
     Args:
         options: Limits and number of processes.
 
-    Results that were decided are remembered by (answer, truth): the samples of a group repeat each other.
+    What was decided is remembered by (answer, truth): the samples of a group repeat each other. A time-out or the death
+    of a process may be the machine's fault and is not remembered.
     """
 
     def __init__(self, options: RewardOptions):
@@ -43,34 +47,34 @@ class SymbolicPool:
         Returns:
             "equal", "different", "unparsable", "timeout" or "error". Never raises.
         """
-        found = self._remembered(answer, truth)
-        if found is None:
+        outcome = self._remembered(answer, truth)
+        for last in (False, True):
+            if outcome is not None:
+                break
             try:
-                outcome = self._submit(answer, truth).result()
-            except Exception as error:  # the process may die in any way: limits, signals, a broken pool
-                outcome = self._failure(error)
-            found = self._remember(answer, truth, outcome)
-        return found
+                outcome = self._remember(answer, truth, self._submit(answer, truth).result())
+            except Exception as error:  # the process may end in any way: limits, signals, a broken pool
+                outcome = self._failure(error, last)
+        return outcome
 
     async def aequal(self, answer: str, truth: str) -> str:
         """:meth:`equal` without blocking the event loop."""
-        found = self._remembered(answer, truth)
-        if found is None:
+        outcome = self._remembered(answer, truth)
+        for last in (False, True):
+            if outcome is not None:
+                break
             try:
                 # The first call starts processes, which takes a moment: not on the event loop.
                 ready = self._pool is not None
                 future = self._submit(answer, truth) if ready else await asyncio.to_thread(self._submit, answer, truth)
-                outcome = await asyncio.wrap_future(future)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # as in equal
-                outcome = self._failure(error)
-            found = self._remember(answer, truth, outcome)
-        return found
+                outcome = self._remember(answer, truth, await asyncio.wrap_future(future))
+            except Exception as error:  # as in equal; a cancelled task is no Exception and passes
+                outcome = self._failure(error, last)
+        return outcome
 
     def warm_up(self) -> None:
         """Start the processes and wait until they have imported the algebra (3 to 4 s the first time)."""
-        futures = [self._schedule("1", str(i + 2), timeout=None) for i in range(self.options.num_workers)]
+        futures = [self._schedule_task(_compare, "1", str(i), timeout=None) for i in range(self.options.num_workers)]
         for future in futures:
             future.result()
 
@@ -80,28 +84,19 @@ class SymbolicPool:
 
     def stop(self) -> None:
         """Kill the processes. The next comparison starts new ones."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
-            pool.join()
+        if self._pool is not None:
+            self._discard(self._pool).join()
 
     def _submit(self, answer: str, truth: str) -> Future:
-        return self._schedule(answer, truth, timeout=self.options.timeout_s)
+        return self._schedule_task(_compare, answer, truth, timeout=self.options.timeout_s)
 
-    def _schedule(self, answer: str, truth: str, timeout: float | None) -> Future:
-        for attempt in (1, 2):
-            pool = self._started()
-            try:
-                return pool.schedule(_compare, args=(answer, truth), timeout=timeout)
-            except RuntimeError:
-                # The pool broke (an idle worker was killed from outside): start another one.
-                if attempt == 2:
-                    raise
-                with self._lock:
-                    if self._pool is pool:
-                        self._pool = None
-        raise AssertionError("unreachable")
+    def _schedule_task(self, task: Callable[..., Any], *args: Any, timeout: float | None) -> Future:
+        pool = self._started()
+        try:
+            return pool.schedule(task, args=args, timeout=timeout)
+        except RuntimeError as error:  # stopped or broken between two calls
+            self._discard(pool)
+            raise BrokenProcessPool(str(error)) from error
 
     def _started(self):
         with self._lock:
@@ -129,17 +124,36 @@ class SymbolicPool:
             return found
 
     def _remember(self, answer: str, truth: str, outcome: str) -> str:
-        # A time-out or a death may be the machine's fault; it is not remembered.
-        if outcome not in ("timeout", "error"):
-            with self._lock:
-                self._cache[answer, truth] = outcome
-                while len(self._cache) > _CACHE_SIZE:
-                    self._cache.popitem(last=False)
+        with self._lock:
+            self._cache[answer, truth] = outcome
+            while len(self._cache) > _CACHE_SIZE:
+                self._cache.popitem(last=False)
         return outcome
 
-    def _failure(self, error: Exception) -> str:
+    def _discard(self, pool) -> threading.Thread:
+        """Forget a pool and stop it in the background."""
+        with self._lock:
+            if self._pool is pool:
+                self._pool = None
+
+        def stop() -> None:
+            pool.stop()
+            pool.join()
+
+        thread = threading.Thread(target=stop, name="spark-pool-stop", daemon=True)
+        thread.start()
+        return thread
+
+    def _failure(self, error: Exception, last: bool) -> str | None:
+        """What an exception means for the row; None when it is worth a second try."""
         if isinstance(error, TimeoutError):
             return "timeout"
+        if isinstance(error, BrokenProcessPool):
+            # An idle worker was killed from outside (out of memory, an administrator), which ends the whole pool.
+            if self._pool is not None:
+                self._discard(self._pool)
+            if not last:
+                return None
         _log_once(f"{type(error).__name__}: {error}" if not isinstance(error, CancelledError) else "cancelled")
         return "error"
 

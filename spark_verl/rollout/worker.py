@@ -167,9 +167,7 @@ class SparkWorker(_PlainWorker):
             build = JudgeBuild(skipped={"error": 1})
         children = [self._child(group, ordinal, prompt) for ordinal, prompt in enumerate(build.prompts)]
         group.children = len(children)
-        tags = [
-            {"is_prompt": True, "status": "pending", "global_steps": step, "spark": spark} for _, spark in children
-        ]
+        tags = [{"is_prompt": True, "status": "pending", "global_steps": step, "spark": spark} for _, spark in children]
         if children:
             await tq.async_kv_batch_put(keys=[child["uid"] for child, _ in children], partition_id="train", tags=tags)
         await tq.async_kv_put(

@@ -15,7 +15,7 @@ INFO_COLUMNS = ("acc", "format", "status", "answer")
 def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) -> None:
     """Write the step's rows to ``folder/<step>.jsonl`` in verl's format, policy rows first, groups together.
 
-    Beside verl's columns (input, output, gts, score, step, uid) each line has the columns of
+    Beside verl's columns (input, output, gts, score, step, uid) each line has its advantage and the columns of
     :data:`SPARK_COLUMNS` and :data:`INFO_COLUMNS`; verl's ``scripts/rollout_viewer.py`` shows them all.
 
     Args:
@@ -28,14 +28,14 @@ def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) ->
         rows = subset(batch, [not tag.get("is_padding", False) for tag in batch.tags])
         order = sorted(range(len(rows.keys)), key=lambda i: (rows.tags[i]["spark"]["role"] != "policy", rows.keys[i]))
         rows.reorder(order)
-        fields = ["prompts", "responses", "rm_scores", "reward_model", "extra_fields"]
+        fields = ["prompts", "responses", "rm_scores", "reward_model", "extra_fields", "advantages", "response_mask"]
         data = tq.kv_batch_get(keys=rows.keys, partition_id=rows.partition_id, select_fields=fields)
         infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"]]
 
         def decode(nested):
             return [trainer.tokenizer.decode(ids, skip_special_tokens=True) for ids in nested.unbind()]
 
-        columns = {"uid": list(rows.keys)}
+        columns = {"uid": list(rows.keys), "advantage": _per_row(data["advantages"], data["response_mask"])}
         for name in SPARK_COLUMNS:
             columns[name] = [tag["spark"].get(name) for tag in rows.tags]
         for name in INFO_COLUMNS:
@@ -48,3 +48,11 @@ def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) ->
             reward_extra_infos_dict=columns,
             dump_path=folder,
         )
+
+
+def _per_row(advantages, response_mask) -> list[float]:
+    """The advantage of each row: GRPO gives every generated token of a row the same one."""
+    return [
+        (row * mask).sum().item() / max(1, int(mask.sum()))
+        for row, mask in zip(advantages.unbind(), response_mask.unbind(), strict=True)
+    ]

@@ -61,6 +61,11 @@ class SparkTrainer(PPOTrainerSync):
         self.startup_seconds = time.time() - self.started_at if self.started_at else 0.0
         super().fit(agent_loop_manager)
 
+    def on_step_begin(self):
+        """Count what an earlier step left in TransferQueue: anything but zero is a leak."""
+        super().on_step_begin()
+        self._leaked_keys = sum(len(keys) for keys in (tq.kv_list("train") or {}).values())
+
     # ------------------------------------------------------------------ one update
 
     @property
@@ -140,6 +145,7 @@ class SparkTrainer(PPOTrainerSync):
         super()._compute_metrics(policy if policy.keys else batch, metrics, timing_raw, global_steps, epoch)
         metrics.update(row_metrics(batch))
         metrics["spark/startup_seconds"] = self.startup_seconds
+        metrics["spark/leaked_keys"] = self._leaked_keys
         metrics.update(overall_metrics(batch, timing_raw, self._get_n_gpus_for_throughput()))
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str):

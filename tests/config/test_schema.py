@@ -20,7 +20,7 @@ def test_yaml_and_dataclass_have_the_same_keys_and_defaults():
     assert load_spark_config(OmegaConf.create({"spark": block})) == SparkConfig()
     missing = set(f.name for f in dataclasses.fields(SparkConfig)) - set(block)
     assert not missing, "every field stands in the documented yaml"
-    for part in ("pointwise", "pairwise", "reflection"):
+    for part in ("pointwise", "pairwise", "reflection", "reward"):
         assert set(block[part]) == {f.name for f in dataclasses.fields(getattr(SparkConfig(), part))}
 
 
@@ -57,7 +57,10 @@ def test_a_missing_block_says_what_to_add():
         ({}, {("pointwise", "yes_no"), ("pairwise", "a_b"), ("reflection", "free")}),
         ({"reflection_prompts_per_group": 0}, {("pointwise", "yes_no"), ("pairwise", "a_b")}),
         ({"judge_prompts_per_group": 0}, {("reflection", "free")}),
-        ({"pairwise": {"share_in_mixed": 0}, "pointwise": {"label_forms": ["a_b"]}}, {("pointwise", "a_b"), ("reflection", "free")}),
+        (
+            {"pairwise": {"share_in_mixed": 0}, "pointwise": {"label_forms": ["a_b"]}},
+            {("pointwise", "a_b"), ("reflection", "free")},
+        ),
     ],
 )
 def test_used_label_forms(spark, forms):

@@ -66,7 +66,9 @@ def test_which_objectives(builder, rollouts, objectives, why):
 
 def test_shares_of_a_mixed_group_follow_the_config(builder):
     count = Counter(
-        prompt.objective for index in range(2000) for prompt in build(builder, rollout(R), rollout(W), index=index).prompts
+        prompt.objective
+        for index in range(2000)
+        for prompt in build(builder, rollout(R), rollout(W), index=index).prompts
     )
     assert count["pairwise"] / (count["pairwise"] + count["pointwise"]) == pytest.approx(0.7, abs=0.04)
     assert count["reflection"] == 2000
@@ -113,12 +115,21 @@ def test_depends_on_seed_step_and_index_only(builder, tokenizer):
     one, again = (build(builder, *rollouts, index=5, step=3).prompts for _ in range(2))
     assert one == again
     variants = {
-        "index": [p.ground_truth + p.messages[-1]["content"][-1]["text"] for i in range(20)
-                  for p in build(builder, *rollouts, index=i, step=3).prompts],
-        "step": [p.ground_truth + p.messages[-1]["content"][-1]["text"] for s in range(20)
-                 for p in build(builder, *rollouts, index=5, step=s).prompts],
-        "seed": [p.ground_truth + p.messages[-1]["content"][-1]["text"] for s in range(20)
-                 for p in build_judge_prompts(group(*rollouts), EVERY_GROUP, tokenizer=tokenizer, seed=s)],
+        "index": [
+            p.ground_truth + p.messages[-1]["content"][-1]["text"]
+            for i in range(20)
+            for p in build(builder, *rollouts, index=i, step=3).prompts
+        ],
+        "step": [
+            p.ground_truth + p.messages[-1]["content"][-1]["text"]
+            for s in range(20)
+            for p in build(builder, *rollouts, index=5, step=s).prompts
+        ],
+        "seed": [
+            p.ground_truth + p.messages[-1]["content"][-1]["text"]
+            for s in range(20)
+            for p in build_judge_prompts(group(*rollouts), EVERY_GROUP, tokenizer=tokenizer, seed=s)
+        ],
     }
     for what, texts in variants.items():
         assert len(set(texts)) > 10, what
@@ -147,8 +158,14 @@ def test_question_and_images_stay(builder):
     ("messages", "last_role"),
     [
         ([{"role": "user", "content": "3 + 4?"}], "user"),
-        ([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "3 + 4?"}],
-         "user"),
+        (
+            [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Hello"},
+                {"role": "user", "content": "3 + 4?"},
+            ],
+            "user",
+        ),
         ([{"role": "user", "content": "3 + 4?"}, {"role": "assistant", "content": "Let me see:"}], "user"),
     ],
     ids=["text only", "several turns", "assistant prefix"],
@@ -187,7 +204,9 @@ def test_usable_candidates(tokenizer, candidate, source, shown):
 
 
 def test_right_attempts_share(tokenizer):
-    config = SparkConfig(judge_prompts_per_group=0, reflection_prompts_per_group=1, reflection=ReflectionConfig(right_share=0.5))
+    config = SparkConfig(
+        judge_prompts_per_group=0, reflection_prompts_per_group=1, reflection=ReflectionConfig(right_share=0.5)
+    )
     builder = JudgeBuilder(config, tokenizer=tokenizer)
     about = Counter(p.about for i in range(600) for p in builder.build(group(rollout(R), rollout(W), index=i)).prompts)
     assert about["right"] / 600 == pytest.approx(0.5, abs=0.07)
@@ -239,7 +258,12 @@ SPECIALS = ["<|im_end|>", "<|im_start|>", "<|image_pad|>", "<|vision_start|>", "
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from([*SPECIALS, "<|im<|im_end|>_end|>", "\x00", "\ud800"]), st.text(max_size=12)), max_size=8))
+@given(
+    st.lists(
+        st.one_of(st.sampled_from([*SPECIALS, "<|im<|im_end|>_end|>", "\x00", "\ud800"]), st.text(max_size=12)),
+        max_size=8,
+    )
+)
 def test_hostile_text_brings_no_special_token(tokenizer, pieces):
     text = "".join(pieces)
     builder = JudgeBuilder(EVERY_GROUP, tokenizer=tokenizer)

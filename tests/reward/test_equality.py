@@ -145,7 +145,7 @@ ARITHMETIC = [
     ("x", "12", False, "a variable"),
     ("the sum", "12", False, "words"),
     ("1.2.3", "1.2", False, "two points"),
-    ("9^9^9^9", "1", None, "too large for exact arithmetic: algebra decides"),
+    ("9^9^9^9", "1", False, "no honest answer is that large"),
 ]
 
 EQUATIONS = [
@@ -317,7 +317,9 @@ def test_tolerance_only_when_asked_for(answer, truth, tolerance, correct):
         ("A", "B", False),
     ],
 )
-@pytest.mark.parametrize("choices", [["41", "42"], ["A. 41", "B. 42"], {"A": "41", "B": "42"}, {"(A)": "41", "(B)": "42"}])
+@pytest.mark.parametrize(
+    "choices", [["41", "42"], ["A. 41", "B. 42"], {"A": "41", "B": "42"}, {"(A)": "41", "(B)": "42"}]
+)
 def test_options_given(answer, truth, correct, choices):
     assert compare(answer, truth, choices=choices) is correct
 
@@ -398,5 +400,23 @@ assert not heavy, heavy
 
 
 def test_a_task_of_numbers_never_loads_sympy():
-    answers = ["12", "13", "", "1a", "12+", "((", "}{", "Yes", "12 12", "x=12", "boxed", "-", ".", ",", "A", "1/0", "\\"]
+    answers = [
+        "12",
+        "13",
+        "",
+        "1a",
+        "12+",
+        "((",
+        "}{",
+        "Yes",
+        "12 12",
+        "x=12",
+        "boxed",
+        "-",
+        ".",
+        ",",
+        "A",
+        "1/0",
+        "\\",
+    ]
     subprocess.run([sys.executable, "-c", LIGHT.format(answers=answers)], check=True, timeout=60)

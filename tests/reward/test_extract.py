@@ -90,7 +90,24 @@ def test_unknown_fallback_names_the_choice():
         extract_answer("x", ["answer"])
 
 
-PIECES = ["\\boxed{", "\\fbox{", "\\boxed", "{", "}", "\\{", "\\}", "\\", "\\\\", "$", "**", "\\text{", " ", "5", "\n", "é"]
+PIECES = [
+    "\\boxed{",
+    "\\fbox{",
+    "\\boxed",
+    "{",
+    "}",
+    "\\{",
+    "\\}",
+    "\\",
+    "\\\\",
+    "$",
+    "**",
+    "\\text{",
+    " ",
+    "5",
+    "\n",
+    "é",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
@@ -100,15 +117,17 @@ def test_never_raises_and_returns_ink(text):
     assert answer is None or answer == answer.strip() != ""
 
 
-@given(st.text(alphabet="abc123+-^_ ()[]=,", min_size=1).map(str.strip).filter(None))
+@given(st.text(alphabet="abc123+-^_ ()[]=,", min_size=1).map(str.strip).filter(bool))
 def test_round_trip(answer):
     assert extract_answer(f"thus $\\boxed{{{answer}}}$") == answer
 
 
-@pytest.mark.parametrize("piece", [*PIECES, "\\boxed{}", "\\boxed{\\boxed{", "\\boxed{5} ", "<answer>", "answer:", "####", "1,"])
+@pytest.mark.parametrize(
+    "piece", [*PIECES, "\\boxed{}", "\\boxed{\\boxed{", "\\boxed{5} ", "<answer>", "answer:", "####", "1,"]
+)
 def test_linear_on_a_megabyte(piece):
     text = piece * (1_000_000 // len(piece))
-    started = time.perf_counter()
+    started = time.process_time()
     extract_answer(text, ["answer_tag", "answer_line", "hashes", "last_number"])
     # About 0.3 s on one slow core; anything quadratic takes hours.
-    assert time.perf_counter() - started < 8
+    assert time.process_time() - started < 8

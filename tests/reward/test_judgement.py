@@ -117,7 +117,26 @@ def test_unknown_form_names_the_choice():
         parse_judgement("Yes", "free")
 
 
-WORDS = ["Yes", "No", "A", "B", "(", ")", "answer", "is", ":", "not", " ", "\n", "correct", "in", "\\boxed{", "}", "**", "$"]
+WORDS = [
+    "Yes",
+    "No",
+    "A",
+    "B",
+    "(",
+    ")",
+    "answer",
+    "is",
+    ":",
+    "not",
+    " ",
+    "\n",
+    "correct",
+    "in",
+    "\\boxed{",
+    "}",
+    "**",
+    "$",
+]
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=40).map("".join), st.sampled_from(["yes_no", "a_b"]))
@@ -128,7 +147,7 @@ def test_never_raises(response, form):
 @pytest.mark.parametrize("piece", WORDS)
 @pytest.mark.parametrize("frame", ["{}", "\\boxed{{{}}}", "answer is {}"])
 def test_quick_on_a_megabyte(piece, frame):
-    started = time.perf_counter()
+    started = time.process_time()
     for form in ("yes_no", "a_b"):
         parse_judgement(frame.format(piece * (300_000 // len(piece))), form)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

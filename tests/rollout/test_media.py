@@ -61,14 +61,14 @@ def test_fetch_waits_without_blocking_the_loop():
 def test_release_forgets_the_group_and_what_came_from_it():
     cache = MediaCache()
     raw, other = picture(0), picture(1)
-    fetched = ([picture(2)], None, None)
-    cache.get(("fetch", id(raw)), [raw], lambda: fetched)
-    cache.get(("processed", id(fetched[0][0])), [fetched[0][0]], lambda: "tensors")
+    resized = picture(2)
+    alive = weakref.ref(resized)
+    cache.get(("fetch", id(raw)), [raw], lambda image=resized: ([image], None, None))
+    cache.get(("processed", id(resized)), [resized], lambda: "tensors")
     cache.get(("fetch", id(other)), [other], lambda: ([], None, None))
     cache.release([raw])
     assert len(cache) == 1, "the other group's entry stays"
-    alive = weakref.ref(fetched[0][0])
-    del fetched
+    del resized
     gc.collect()
     assert alive() is None, "a released group's images must not stay in memory"
 
@@ -98,15 +98,22 @@ def test_processor_output_is_the_plain_processors(tmp_path, model_folder):
 def test_fetched_images_are_verls_own(model_folder):
     from verl.utils.dataset.rl_dataset import RLHFDataset
 
-    messages = [{"role": "user", "content": [{"type": "image", "image": picture(5, (100, 60))}, {"type": "text", "text": "?"}]}]
+    messages = [
+        {"role": "user", "content": [{"type": "image", "image": picture(5, (100, 60))}, {"type": "text", "text": "?"}]}
+    ]
     judge_messages = [{"role": "user", "content": [*messages[0]["content"], {"type": "text", "text": "Is it 7?"}]}]
     cache = MediaCache()
     shared = share_media_fetching(RLHFDataset, cache)
 
     async def main():
         plain = await RLHFDataset.process_multi_modal_info(messages, image_patch_size=14, config=None)
-        found = [await shared.process_multi_modal_info(m, image_patch_size=14, config=None) for m in (messages, judge_messages)]
-        nothing = await shared.process_multi_modal_info([{"role": "user", "content": "hi"}], image_patch_size=14, config=None)
+        found = [
+            await shared.process_multi_modal_info(m, image_patch_size=14, config=None)
+            for m in (messages, judge_messages)
+        ]
+        nothing = await shared.process_multi_modal_info(
+            [{"role": "user", "content": "hi"}], image_patch_size=14, config=None
+        )
         return plain, found, nothing
 
     plain, (first, second), nothing = asyncio.run(main())

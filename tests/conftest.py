@@ -1,0 +1,48 @@
+"""Shared fixtures: one small model folder and one data folder for the whole session, made by the real programs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def run_program(*command: str, timeout: float = 280) -> None:
+    """Run one of the project's programs; its output is in the assertion when it fails."""
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory) -> str:
+    """The embedded model after a token warm start: the right architecture and formats, no skill needed."""
+    folder = tmp_path_factory.mktemp("model") / "model"
+    run_program("-m", "spark_verl.embedded.build_model", "--output_dir", str(folder), *FEW_STEPS)
+    return str(folder)
+
+
+FEW_STEPS = ("--steps", "3")
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory) -> Path:
+    """A small train/test/judge_test set of the embedded task."""
+    folder = tmp_path_factory.mktemp("data")
+    sizes = ("--train_size", "64", "--test_size", "24")
+    run_program("data_preprocess/handwritten_digits.py", "--local_save_dir", str(folder), *sizes)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(model_folder):
+    """The embedded model's tokenizer: byte-level BPE with Qwen's special tokens."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(model_folder)

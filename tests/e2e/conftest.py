@@ -1,0 +1,144 @@
+"""Real runs of ``python -m spark_verl.main`` (verl, Ray, vLLM, FSDP2 on CPU), shared by the tests that look at them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from spark_verl.summary import read_metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 600
+"""One run's limit: a minute or two of start-up, seconds per step, and room for a busy machine."""
+
+
+@dataclass
+class Run:
+    """A finished run's folder and what it wrote there."""
+
+    folder: Path
+
+    @property
+    def metrics(self) -> dict[int, dict]:
+        return read_metrics(self.folder / "metrics.jsonl")
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "train.log").read_text(encoding="utf-8", errors="replace")
+
+    def rollouts(self, step: int) -> list[dict]:
+        """The dumped rows of a step."""
+        lines = (self.folder / "rollouts" / f"{step}.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def start(folder: Path, module: str, overrides: list[str]) -> subprocess.Popen:
+    """Start a training command with the quickstart's recipe in a session of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
+    }
+    command = [sys.executable, "-m", module, "--config-path", str(ROOT / "recipes"), "--config-name", "quickstart"]
+    paths = [
+        f"trainer.default_local_dir={folder}/checkpoints",
+        f"trainer.rollout_data_dir={folder}/rollouts",
+        f"trainer.validation_data_dir={folder}/validation",
+    ]
+    with (folder / "train.log").open("a") as log:
+        return subprocess.Popen(
+            [*command, *paths, *overrides],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def kill_all(process: subprocess.Popen) -> None:
+    """SIGKILL the driver and everything it started, as a power cut would."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+    psutil.wait_procs(family, timeout=30)
+
+
+def finish(process: subprocess.Popen, folder: Path) -> Run:
+    """Wait for a run to end well."""
+    try:
+        code = process.wait(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        kill_all(process)
+        raise
+    run = Run(folder)
+    assert code == 0, f"exit code {code}; end of the log:\n{run.log[-6000:]}"
+    return run
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen, folder: Path) -> None:
+    """Wait until ``condition`` holds while the run goes on."""
+    deadline = time.time() + LIMIT_S
+    while not condition():
+        assert process.poll() is None, f"the run ended too early:\n{Run(folder).log[-6000:]}"
+        assert time.time() < deadline, f"waited {LIMIT_S} s in vain:\n{Run(folder).log[-6000:]}"
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def runner() -> SimpleNamespace:
+    """The functions above, for tests that make runs of their own."""
+    return SimpleNamespace(start=start, finish=finish, kill_all=kill_all, wait_for=wait_for)
+
+
+@pytest.fixture(scope="session")
+def small(model_folder, data_folder) -> list[str]:
+    """Overrides that make the quickstart's recipe a matter of seconds per step."""
+    return [
+        f"actor_rollout_ref.model.path={model_folder}",
+        f"data.train_files={data_folder}/train.parquet",
+        f"data.val_files=[{data_folder}/test.parquet]",
+        "data.train_batch_size=4",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+        "actor_rollout_ref.rollout.n=4",
+        "actor_rollout_ref.rollout.max_num_seqs=32",
+        "trainer.val_before_train=false",
+        "trainer.test_freq=-1",
+        "trainer.save_freq=-1",
+    ]
+
+
+@pytest.fixture(scope="session")
+def spark_run(tmp_path_factory, small) -> Run:
+    """Three SPARK steps with every group giving judge and reflection prompts; validation and checkpoint at the end."""
+    folder = tmp_path_factory.mktemp("spark")
+    overrides = [
+        "trainer.total_training_steps=3",
+        "trainer.test_freq=3",
+        "trainer.save_freq=3",
+        "spark.judge_prompts_per_group=1.0",
+        "spark.reflection_prompts_per_group=1.0",
+        "spark.pointwise.share_in_unanimous=1.0",
+        "spark.pointwise.cot_share=1.0",
+        "spark.pairwise.cot_share=1.0",
+        "spark.reflection.cot_share=1.0",
+        "spark.pointwise.weight=0.5",
+    ]
+    return finish(start(folder, "spark_verl.main", [*small, *overrides]), folder)

@@ -1,0 +1,139 @@
+"""What DESIGN promises of a SPARK step, looked up in a real run: rows, labels, advantages, metrics, dumps, export."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+STEPS = (1, 2, 3)
+POLICY_ROWS = 4 * 4
+
+
+def by_uid(rows):
+    groups = defaultdict(list)
+    for row in rows:
+        groups[row["uid"].split("_")[0]].append(row)
+    return groups
+
+
+def split(rows):
+    return [r for r in rows if r["role"] == "policy"], [r for r in rows if r["role"] == "judge"]
+
+
+def test_policy_and_judge_rows_are_told_apart(spark_run):
+    seen = set()
+    for step in STEPS:
+        policy, judge = split(spark_run.rollouts(step))
+        assert len(policy) == POLICY_ROWS
+        assert judge, "every group was asked for judge prompts"
+        assert all(row["objective"] == "policy" and row["parent"] is None for row in policy)
+        seen |= {row["objective"] for row in judge}
+        for rows in by_uid(judge).values():
+            assert len(rows) == 4, "a judge prompt is sampled rollout.n times"
+            assert len({(r["objective"], r["gts"], r["parent"]) for r in rows}) == 1
+    assert {"pointwise", "reflection"} <= seen
+
+
+def test_judge_prompts_are_about_rollouts_of_their_own_step(spark_run):
+    for step in STEPS:
+        policy, judge = split(spark_run.rollouts(step))
+        groups = by_uid(policy)
+        for row in judge:
+            parents = groups[row["parent"]]
+            assert parents, "the parent is a group of the same step"
+            # Every prompt of this run shows whole responses (cot_share=1), so they must stand in it word for word.
+            shown = [p for p in parents if p["output"].strip() and p["output"].strip() in row["input"]]
+            assert shown, f"no rollout of the parent stands in the prompt:\n{row['input']}"
+            if row["objective"] == "pointwise":
+                longest = max(shown, key=lambda p: len(p["output"]))
+                assert row["gts"] == ("Yes" if longest["acc"] == 1.0 else "No")
+            if row["objective"] == "reflection":
+                assert row["gts"] == parents[0]["gts"]
+
+
+def test_advantages_are_normalised_within_their_own_group_and_weighted(spark_run):
+    for step in STEPS:
+        for rows in by_uid(spark_run.rollouts(step)).values():
+            scores = np.array([row["score"] for row in rows])
+            weight = 0.5 if rows[0]["objective"] == "pointwise" else 1.0
+            expected = weight * (scores - scores.mean()) / (scores.std(ddof=1) + 1e-6)
+            assert [row["advantage"] for row in rows] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_verl_metrics_are_the_policys_and_spark_metrics_tell_objectives_apart(spark_run):
+    for step in STEPS:
+        metrics, rows = spark_run.metrics[step], spark_run.rollouts(step)
+        policy, judge = split(rows)
+        assert metrics["critic/score/mean"] == pytest.approx(np.mean([row["score"] for row in policy]), abs=1e-5)
+        assert metrics["spark/policy/count"] == POLICY_ROWS
+        assert metrics["spark/judge_row_share"] == pytest.approx(len(judge) / len(rows))
+        for objective in {row["objective"] for row in judge}:
+            mine = [row for row in judge if row["objective"] == objective]
+            assert metrics[f"spark/judge/{objective}/count"] == len(mine)
+            assert metrics[f"spark/judge/{objective}/acc"] == pytest.approx(np.mean([row["acc"] for row in mine]))
+        assert metrics["spark/failed_groups"] == 0
+        assert metrics["perf/total_num_tokens"] > 0
+
+
+def test_one_update_per_step_on_policy_weights(spark_run):
+    for step in STEPS:
+        metrics = spark_run.metrics[step]
+        assert metrics["training/off_policy/trajectory_staleness/max"] == 0, "sampled by the weights that are updated"
+        # With one optimizer step on fresh rollouts the ratio of new and old probabilities is exactly one.
+        assert metrics["actor/ppo_kl"] == pytest.approx(0.0, abs=1e-4)
+        assert metrics["actor/pg_clipfrac"] == 0.0
+        assert metrics["training/rollout_actor_probs_pearson_corr"] > 0.99
+        assert np.isfinite(metrics["actor/grad_norm"])
+
+
+def test_every_key_is_cleared(spark_run):
+    assert [spark_run.metrics[step]["spark/leaked_keys"] for step in STEPS] == [0, 0, 0]
+
+
+def test_validation_is_labelled_by_data_source(spark_run):
+    last = spark_run.metrics[max(STEPS)]
+    assert any(key.startswith("val-core/") and key.endswith("/acc/mean@1") for key in last)
+    dumped = (spark_run.folder / "validation" / "3.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(dumped) == 24
+    assert {json.loads(line)["objective"] for line in dumped} == {"policy"}
+
+
+def test_trained_model_loads_in_transformers_and_vllm(spark_run, model_folder, data_folder):
+    exported = spark_run.folder / "checkpoints" / "global_step_3" / "actor" / "huggingface"
+    program = f"""
+import torch, datasets
+from transformers import AutoModelForImageTextToText, AutoProcessor
+old = AutoModelForImageTextToText.from_pretrained({model_folder!r}, dtype=torch.float32)
+new = AutoModelForImageTextToText.from_pretrained({str(exported)!r}, dtype=torch.float32)
+pairs = list(zip(old.parameters(), new.parameters(), strict=True))
+assert all(a.shape == b.shape and torch.isfinite(b).all() for a, b in pairs)
+assert any(not torch.equal(a, b) for a, b in pairs), "training changed nothing"
+processor = AutoProcessor.from_pretrained({str(exported)!r})
+row = datasets.load_dataset("parquet", data_files={str(data_folder / "test.parquet")!r})["train"][0]
+from vllm import LLM, SamplingParams
+text = row["prompt"][-1]["content"].replace("<image>", "")
+content = [dict(type="image")] * len(row["images"]) + [dict(type="text", text=text)]
+prompt = processor.apply_chat_template([dict(role="user", content=content)], add_generation_prompt=True, tokenize=False)
+llm = LLM({str(exported)!r}, max_model_len=256, enforce_eager=True, dtype="float32", max_num_seqs=2,
+          limit_mm_per_prompt=dict(image=2))
+images = [image.convert("RGB") for image in datasets.Dataset.from_dict(dict(images=[row["images"]])).cast_column(
+    "images", datasets.List(datasets.Image()))[0]["images"]]
+request = dict(prompt=prompt, multi_modal_data=dict(image=images))
+output = llm.generate(request, SamplingParams(max_tokens=8, temperature=0, ignore_eos=True))
+assert len(output[0].outputs[0].token_ids) == 8
+print("LOADED")
+"""
+    guarded = "if __name__ == '__main__':\n" + "\n".join("    " + line for line in program.strip().splitlines())
+    script = spark_run.folder / "load.py"
+    script.write_text(guarded, encoding="utf-8")
+    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=400, env=environment)
+    assert "LOADED" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]

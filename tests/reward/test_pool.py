@@ -1,0 +1,149 @@
+"""The hard limit: what hangs is killed and replaced, and the next honest answer takes its usual time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from spark_verl.reward import RewardOptions, averify, verify
+from spark_verl.reward.pool import get_pool
+
+OPTIONS = RewardOptions(timeout_s=1.0, num_workers=2)
+HONEST = (r"\boxed{2\sqrt{3}}", r"\sqrt{12}")
+
+BOMBS = [
+    (r"9^{9^{9^{9}}} \pi", "a tower of powers"),
+    ("(x+1)^{1000000}", "an expansion with a million terms"),
+    (r"\frac{" * 500 + "1" + "}{2}" * 500, "fractions nested 500 deep"),
+    (r"\sqrt{" * 300 + "2" + "}" * 300, "roots nested 300 deep"),
+    (r"\int_0^1 \sin(x^{x^{x^x}}) dx \cdot 10^{10^{10}}", "an integral and a tower"),
+    (r"\pi" + " + x" * 24_000, "100 kB of LaTeX"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pool():
+    pool = get_pool(OPTIONS)
+    pool.warm_up()
+    yield pool
+    pool.stop()
+
+
+def honest_seconds(pool) -> float:
+    pool._cache.clear()
+    started = time.perf_counter()
+    assert verify(*HONEST, options=OPTIONS).correct
+    return time.perf_counter() - started
+
+
+@pytest.mark.parametrize("answer, why", BOMBS, ids=[b[1] for b in BOMBS])
+def test_a_bomb_ends_in_time(pool, answer, why):
+    started = time.perf_counter()
+    verdict = verify(f"\\boxed{{{answer}}}", r"\sqrt{7}", options=OPTIONS)
+    assert time.perf_counter() - started < OPTIONS.timeout_s + 1
+    assert not verdict.correct
+    assert verdict.status in ("timeout", "unparsable", "ok"), why
+    assert honest_seconds(pool) < 1.0
+    assert len(pool.pids()) == OPTIONS.num_workers
+
+
+def test_a_tower_of_powers_is_a_timeout_not_a_wrong_answer():
+    assert verify(r"\boxed{9^{9^{9^{9}}} \pi}", r"\sqrt{7}", options=OPTIONS).status == "timeout"
+
+
+def test_from_threads(pool):
+    verdicts = []
+
+    def work(i):
+        verdicts.append(verify(rf"\boxed{{{i}\sqrt{{3}}}}", r"\sqrt{12}", options=OPTIONS).correct)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert verdicts.count(True) == 1 and len(verdicts) == 8
+
+
+def test_from_asyncio_without_blocking_the_loop(pool):
+    async def main():
+        beats, slow = [], asyncio.create_task(averify(r"\boxed{9^{9^{9^{9}}} \pi}", r"\sqrt{7}", options=OPTIONS))
+        while not slow.done():
+            beats.append(time.perf_counter())
+            await asyncio.sleep(0.01)
+        gaps = [b - a for a, b in zip(beats, beats[1:], strict=False)]
+        honest = await asyncio.gather(*(averify(*HONEST, options=OPTIONS) for _ in range(4)))
+        return slow.result(), gaps, honest
+
+    verdict, gaps, honest = asyncio.run(main())
+    assert verdict.status == "timeout"
+    assert max(gaps) < 0.5 and len(gaps) > 20
+    assert all(v.correct for v in honest)
+
+
+def test_workers_killed_from_outside_are_replaced(pool):
+    for pid in pool.pids():
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.3)
+    assert verify(r"\boxed{5\sqrt{3}}", r"\sqrt{75}", options=OPTIONS).correct
+    assert honest_seconds(pool) < 3.0
+
+
+def test_memory_limit_is_an_error():
+    pool = get_pool(RewardOptions(timeout_s=20.0, num_workers=1, memory_mb=512))
+    try:
+        outcome = pool._schedule_task(bytearray, 2**30, timeout=20.0)
+        with pytest.raises(MemoryError):
+            outcome.result()
+        assert pool.equal(r"2\sqrt{3}", r"\sqrt{12}") == "equal"
+    finally:
+        pool.stop()
+
+
+SCRIPT = r"""
+import os, sys, time
+from spark_verl.reward import verify
+from spark_verl.reward.pool import get_pool
+print("started", flush=True)          # no __main__ guard: a child that runs this file again prints it again
+assert verify(r"\boxed{2\sqrt{3}}", r"\sqrt{12}").correct
+print(*get_pool().pids(), flush=True)
+if len(sys.argv) > 1:
+    time.sleep(60)
+"""
+
+
+def test_a_script_without_main_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.count("started") == 1
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    parent = subprocess.Popen([sys.executable, str(script), "wait"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline().strip() == "started"
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert pids
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while any(map(_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(_alive, pids))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
