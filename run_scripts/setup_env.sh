@@ -2,8 +2,8 @@
 #
 #   source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 #
-# It needs Python 3.10-3.12 with venv, a C compiler, and a package index (or a warm cache). It creates .venv in the
-# checkout, installs uv, the lock and this package into it, and does nothing when none of these has changed.
+# It needs Python 3.10-3.12 with venv, and a package index (or a warm cache). It creates .venv in the checkout, installs
+# uv, the lock and this package into it, and does nothing when none of these has changed.
 #
 #   SPARK_PYTHON=/path/to/python        use this environment as it is; nothing is created or installed
 #   SPARK_BASE_PYTHON=/path/to/python   create .venv from this interpreter
@@ -60,6 +60,8 @@ _spark_install() {
         _spark_say "the checkout has moved: starting over"
         rm -rf "$venv"
     fi
+    command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ||
+        _spark_say "note: no C compiler found; it is needed only if a package has no wheel for this machine"
     if [[ ! -e "$venv" ]]; then
         base="$(_spark_find_python)" || exit 1
         _spark_say "1/4 creating .venv with $base (Python $(_spark_version "$base"))"
@@ -73,9 +75,6 @@ _spark_install() {
         3.10 | 3.11 | 3.12) ;;
         *) _spark_fail "$venv has Python $(_spark_version "$venv/bin/python"), needs 3.10 to 3.12: move it away" ;;
     esac
-    command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ||
-        _spark_fail "no C compiler found (cc, gcc or clang): install one, e.g. apt-get install build-essential"
-
     _spark_say "2/4 installing uv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.8,<1' ||
         _spark_fail "pip could not install uv: is there a package index?"

@@ -49,6 +49,11 @@ class Schedule:
     lr: float = 3e-3
     views: int = 4
 
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return self.perception_steps + self.skill_steps + self.habit_steps
+
 
 def shift(grey: Tensor, generator: torch.Generator, reach: float = 0.7) -> Tensor:
     """Move each digit by up to ``reach`` grey levels in each direction (bilinear, paper flows in).

@@ -14,7 +14,7 @@ import os
 from multiprocessing import forkserver, popen_forkserver, spawn, util
 from multiprocessing.context import ForkServerContext, ForkServerProcess, reduction, set_spawning_popen
 
-PRELOAD = ["spark_verl.reward.symbolic"]
+PRELOAD = ["pebble.pool.process", "spark_verl.reward.symbolic"]
 
 _server = forkserver.ForkServer()
 _server.set_forkserver_preload(PRELOAD)

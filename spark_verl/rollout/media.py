@@ -128,25 +128,26 @@ def share_image_processing(processor: Any, cache: MediaCache) -> None:
         cache: Where results live; keyed by image identity and keyword arguments.
     """
     image_processor = getattr(processor, "image_processor", None)
-    if image_processor is None or getattr(image_processor, "_spark_media_cache", None) is not None:
+    if image_processor is None or getattr(image_processor, "shares_media", False):
         return
     plain_class = type(image_processor)
 
     class SharedImageProcessor(plain_class):
+        # The cache is reached through the closure, not an attribute: processors are deep-copied and serialized.
+        shares_media = True
+
         def __call__(self, images=None, *args, **kwargs):
-            shared = self.__dict__.get("_spark_media_cache")
-            if shared is None or args or not isinstance(images, list) or not images:
+            if args or not isinstance(images, list) or not images:
                 return super().__call__(images, *args, **kwargs)
             owners = [image for item in images for image in (item if isinstance(item, list) else [item])]
             options = tuple(sorted((name, repr(value)) for name, value in kwargs.items()))
             key = ("image_processor", tuple(map(id, owners)), options)
-            features = shared.get(key, owners, lambda: plain_class.__call__(self, images, **kwargs))
+            features = cache.get(key, owners, lambda: plain_class.__call__(self, images, **kwargs))
             # A shallow copy: processors pop and add keys, the tensors themselves are never written to.
             return type(features)(dict(features))
 
     SharedImageProcessor.__name__ = SharedImageProcessor.__qualname__ = plain_class.__name__
     image_processor.__class__ = SharedImageProcessor
-    image_processor._spark_media_cache = cache
 
 
 def share_media_fetching(dataset_cls: type, cache: MediaCache) -> type:
