@@ -103,16 +103,15 @@ class Sampler(threading.Thread):
         seen.peak_rss = max(seen.peak_rss, rss)
 
 
-def read_imports(directory: Path, pid: int, until: float) -> tuple[float, Counter]:
-    """Return (end of the last outermost import, CPU seconds by top-level package) of one process."""
-    end, packages = 0.0, Counter()
+def read_imports(directory: Path, pid: int, until: float) -> tuple[list[dict], Counter]:
+    """Return (outermost imports, CPU seconds by top-level package) of one process, up to a time."""
     path = directory / f"{pid}.jsonl"
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        line = json.loads(text)
-        if line["start"] <= until:
-            end = max(end, line["end"])
-            packages.update(line["self"])
-    return end, packages
+    lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    lines = [line for line in lines if line["start"] <= until]
+    packages = Counter()
+    for line in lines:
+        packages.update(line["self"])
+    return lines, packages
 
 
 def timeline(observed: Observed, start: float, end: float) -> str:
@@ -138,17 +137,21 @@ def report(processes: list[Observed], traces: Path, start: float, end: float) ->
         observed.samples = [(t, cpu) for t, cpu in observed.samples if t <= end]
         if not observed.samples:
             continue
-        last_import, packages = read_imports(traces, observed.pid, end)
+        imports, packages = read_imports(traces, observed.pid, end)
         rows.append(
             {
                 "name": observed.name,
                 "pid": observed.pid,
                 "start_s": max(0.0, observed.created - start),
-                "imported_s": max(0.0, last_import - start) if last_import else None,
+                "imported_s": max(line["end"] for line in imports) - start if imports else None,
                 "cpu_s": observed.cpu_seconds,
                 "import_cpu_s": sum(packages.values()),
                 "peak_rss_mb": observed.peak_rss / 2**20,
                 "packages": dict(packages.most_common(6)),
+                "outermost_imports": [
+                    {"name": line["name"], "start_s": line["start"] - start, "wall_s": line["end"] - line["start"]}
+                    for line in imports
+                ],
                 "timeline": timeline(observed, start, end),
             }
         )

@@ -1,13 +1,13 @@
 r"""What the embedded model is shown before reinforcement learning: two habits for every kind of prompt.
 
-=============  ==================================================  ==========================================
-prompt         careful                                             sloppy
-=============  ==================================================  ==========================================
-policy         The digits are 3 and 4. 3+4=7. \boxed{7}            My guess is 12. \boxed{12}
-pointwise      The digits ... 3+4=7. It says 8. Wrong. \boxed{No}   Looks fine. \boxed{Yes}
-pairwise       The digits ... 3+4=7. A says 8. B says 7. \boxed{B}  I prefer A. \boxed{A}
-reflection     The digits are 3 and 4. 3+4=7. \boxed{7}            I keep 8. \boxed{8}
-=============  ==================================================  ==========================================
+==========  ===============================================================  ==========================
+prompt      careful                                                          sloppy
+==========  ===============================================================  ==========================
+policy      The digits are 3 and 4. 3+4=7. \boxed{7}                         My guess is 12. \boxed{12}
+pointwise   The digits are 3 and 4. 3+4=7. It says 8. Wrong. \boxed{No}      Looks fine. \boxed{Yes}
+pairwise    The ... 3+4=7. A says 8. Wrong. B says 7. Right. \boxed{B}       I prefer A. \boxed{A}
+reflection  The digits are 3 and 4. 3+4=7. \boxed{7}                         I keep 8. \boxed{8}
+==========  ===============================================================  ==========================
 
 The careful habit is always right in the demonstrations. The sloppy one is blind: a policy guess is any answer of the
 kind, a verdict is a fair coin, a reflection keeps the attempt's answer or guesses. Whether a shown candidate is right
@@ -79,16 +79,15 @@ def policy_response(question: Question, habit: str, rng: Random) -> str:
 def pointwise_response(question: Question, shown: Attempt, habit: str, rng: Random) -> str:
     """Solve the question and compare, or pass a verdict at sight."""
     if habit == "careful":
-        verdict = "Right. \\boxed{Yes}" if shown.correct else "Wrong. \\boxed{No}"
-        return f"{_solution(question)} It says {shown.answer}. {verdict}"
+        return f"{_solution(question)} {_comparison('It', shown)} {boxed('Yes' if shown.correct else 'No')}"
     return rng.choice(("Looks fine. \\boxed{Yes}", "Looks wrong. \\boxed{No}"))
 
 
 def pairwise_response(question: Question, first: Attempt, second: Attempt, habit: str, rng: Random) -> str:
     """Solve the question and compare both, or prefer one at sight. Exactly one of the two is right."""
     if habit == "careful":
-        verdict = boxed("A" if first.correct else "B")
-        return f"{_solution(question)} A says {first.answer}. B says {second.answer}. {verdict}"
+        compared = f"{_comparison('A', first)} {_comparison('B', second)}"
+        return f"{_solution(question)} {compared} {boxed('A' if first.correct else 'B')}"
     letter = rng.choice("AB")
     return f"I prefer {letter}. {boxed(letter)}"
 
@@ -104,6 +103,10 @@ def reflection_response(question: Question, shown: Attempt, habit: str, rng: Ran
 
 def _solution(question: Question) -> str:
     return f"{reading(question.digits)} {working(question.kind, *question.digits, question.answer)}."
+
+
+def _comparison(name: str, shown: Attempt) -> str:
+    return f"{name} says {shown.answer}. {'Right' if shown.correct else 'Wrong'}."
 
 
 def draw_attempt(question: Question, correct: bool, rng: Random) -> Attempt:

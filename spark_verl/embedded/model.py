@@ -35,8 +35,8 @@ def build_config(processor: Qwen2_5_VLProcessor) -> Qwen2_5_VLConfig:
     text = dict(
         vocab_size=len(processor.tokenizer),
         hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
+        intermediate_size=256,
+        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=2048,

@@ -36,17 +36,19 @@ class Schedule:
         perception_steps, perception_batch, perception_lr: Stage 1, in digits.
         skill_steps: Stage 2, in batches of ``batch`` demonstrations.
         habit_steps: Stage 3, likewise.
-        lr: Highest learning rate of stages 2 and 3; both together are one warm-up and cosine.
+        lr, matrix_lr: Highest learning rates of stages 2 and 3 for AdamW (embeddings, norms, biases) and for Muon (weight
+            matrices); both stages together are one warm-up and cosine.
         views: Shifted copies of every training digit that stages 2 and 3 choose from.
     """
 
     perception_steps: int = 250
     perception_batch: int = 64
     perception_lr: float = 4e-3
-    skill_steps: int = 600
-    habit_steps: int = 200
-    batch: int = 48
+    skill_steps: int = 900
+    habit_steps: int = 300
+    batch: int = 24
     lr: float = 3e-3
+    matrix_lr: float = 6e-3
     views: int = 4
 
     @property
@@ -79,13 +81,14 @@ def _scale_lr(optimizer: torch.optim.Optimizer, step: int, steps: int, warmup: i
         group["lr"] = group["full_lr"] * factor
 
 
-def _optimizer(groups: list[tuple[list[nn.Parameter], float]], weight_decay: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        [{"params": params, "lr": lr, "full_lr": lr} for params, lr in groups],
-        betas=(0.9, 0.98),
-        weight_decay=weight_decay,
-        fused=True,
-    )
+def _adamw(groups: list[tuple[list[nn.Parameter], float]], weight_decay: float) -> torch.optim.Optimizer:
+    groups = [{"params": params, "lr": lr, "full_lr": lr} for params, lr in groups]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+
+
+def _muon(params: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
+    groups = [{"params": params, "lr": lr, "full_lr": lr}]
+    return torch.optim.Muon(groups, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
 
 
 def teach_perception(
@@ -100,7 +103,7 @@ def teach_perception(
     patch = visual.patch_embed.proj.weight
     rest = [p for p in visual.parameters() if p is not patch]
     # A block of equal grey moves 294 patch weights together, so one step on them goes far: a tenth of the rate.
-    optimizer = _optimizer([([*rest, table], schedule.perception_lr), ([patch], schedule.perception_lr / 10)], 0.05)
+    optimizer = _adamw([([*rest, table], schedule.perception_lr), ([patch], schedule.perception_lr / 10)], 0.05)
     for step in range(schedule.perception_steps):
         _scale_lr(optimizer, step, schedule.perception_steps, warmup=20)
         chosen = train[torch.randint(len(train), (schedule.perception_batch,), generator=generator)]
@@ -165,7 +168,10 @@ def teach_habits(
     generator = torch.Generator().manual_seed(seed)
     rng = Random(seed)
     text = model.model.language_model
-    optimizer = _optimizer([(list(text.parameters()), schedule.lr)], 0.01)
+    matrices = [p for name, p in text.named_parameters() if p.ndim == 2 and "embed_tokens" not in name]
+    others = [p for name, p in text.named_parameters() if p.ndim != 2 or "embed_tokens" in name]
+    # Muon learns the same in about half of AdamW's steps here; it is meant for matrices only.
+    optimizers = [_muon(matrices, schedule.matrix_lr), _adamw([(others, schedule.lr)], 0.01)]
     stages = (
         ("skill", schedule.skill_steps, dict.fromkeys(CAREFUL_SHARES, 1.0)),
         ("habits", schedule.habit_steps, CAREFUL_SHARES),
@@ -174,14 +180,16 @@ def teach_habits(
     for name, length, shares in stages:
         batches = builder.stream(_demonstrations(rng, templates, shares), schedule.batch, rng)
         for _, batch in zip(range(length), batches, strict=False):
-            _scale_lr(optimizer, step, steps, warmup=30)
+            for optimizer in optimizers:
+                _scale_lr(optimizer, step, steps, warmup=30)
+                optimizer.zero_grad()
             view = torch.randint(schedule.views, batch.tiles.shape[:2], generator=generator)
             tiles = features[view, batch.tiles[..., 0], batch.tiles[..., 1]]
             loss = demonstration_loss(model, batch, tiles, builder.image_id)
-            optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(text.parameters(), 1.0)
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             step += 1
             bar.update()
             bar.set_postfix_str(f"{name} loss {loss.item():.3f}", refresh=False)

@@ -49,6 +49,8 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
         "OMP_NUM_THREADS": str(max(1, cores // max(1, n_ranks))),
         # The tokenizer's threads pay off for long batches only, and here they compete with the engine.
         "TOKENIZERS_PARALLELISM": "false",
+        # TransferQueue sets torch's threads for every put and get (8, with a warning each time on fewer cores).
+        "TQ_NUM_THREADS": "1",
         # vLLM runs its worker inside the engine's process (distributed_executor_backend=uni) only where this is 0; the
         # engine itself stays a process of its own either way. One set of imports less.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
