@@ -206,7 +206,8 @@ class SparkWorker(_PlainWorker):
             "raw_prompt": judge.messages,
             "data_source": f"spark/{judge.objective}",
             "reward_model": {**parent["reward_model"], "ground_truth": judge.ground_truth},
-            "extra_info": {**(parent.get("extra_info") or {}), **spark},
+            # A user's own reward function scores reflections, too, and knows the task by its own data source.
+            "extra_info": {**(parent.get("extra_info") or {}), **spark, "task_data_source": parent["data_source"]},
             "spark_role": "judge",
         }
         for internal in ("__rollout_n__", "__do_sample__"):
