@@ -36,8 +36,8 @@ class Schedule:
         perception_steps, perception_batch, perception_lr: Stage 1, in digits.
         skill_steps: Stage 2, in batches of ``batch`` demonstrations.
         habit_steps: Stage 3, likewise.
-        lr, matrix_lr: Highest learning rates of stages 2 and 3 for AdamW (embeddings, norms, biases) and for Muon (weight
-            matrices); both stages together are one warm-up and cosine.
+        lr, matrix_lr: Highest learning rates of stages 2 and 3, for AdamW (embeddings, norms, biases) and for Muon
+            (weight matrices); both stages together are one warm-up and cosine.
         views: Shifted copies of every training digit that stages 2 and 3 choose from.
     """
 

@@ -126,10 +126,29 @@ def small(model_folder, data_folder) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def spark_run(tmp_path_factory, small) -> Run:
+def data_with_a_bad_row(tmp_path_factory, data_folder) -> Path:
+    """12 training rows, three steps of 4; the last one's prompt is longer than the engine allows, so sampling fails."""
+    import datasets
+
+    rows = datasets.load_dataset("parquet", data_files=str(data_folder / "train.parquet"))["train"].select(range(12))
+
+    def spoil(row, index):
+        if index == 11:
+            row["prompt"][-1]["content"] += " Please." * 400
+        return row
+
+    file = tmp_path_factory.mktemp("bad_row") / "train.parquet"
+    rows.map(spoil, with_indices=True).to_parquet(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def spark_run(tmp_path_factory, small, data_with_a_bad_row) -> Run:
     """Three SPARK steps with every group giving judge and reflection prompts; validation and checkpoint at the end."""
     folder = tmp_path_factory.mktemp("spark")
     overrides = [
+        f"data.train_files={data_with_a_bad_row}",
+        "data.shuffle=false",
         "trainer.total_training_steps=3",
         "trainer.test_freq=3",
         "trainer.save_freq=3",

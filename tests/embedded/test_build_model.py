@@ -81,7 +81,7 @@ def test_composed_pixels_are_the_processors(processor, model, kind: str) -> None
 
 
 def test_loss_is_hugging_faces(templates, processor, model) -> None:
-    """Token ids, position ids, image placement and labels of a mixed batch, against the processor and the full model."""
+    """Ids, positions, image placement and labels of a mixed batch, against the processor and the full model."""
     rng = Random(4)
     builder = BatchBuilder(processor, model)
     demonstrations = [draw_demonstration(rng, templates, CAREFUL_SHARES) for _ in range(12)]
