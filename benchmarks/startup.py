@@ -5,7 +5,8 @@
 
 The command runs as usual, with two observers: a sampler reads the CPU time of every process of its tree, and a tracer
 (``import_trace/sitecustomize.py``) makes each Python process note what it imports. When ``--until`` matches a line of
-the output (default: verl's progress bar, which appears when everything is ready), start-up is over. Printed then:
+the output, start-up is over, and the command is ended. The default is verl's report of the first step: earlier signs,
+such as its progress bar, appear while the agent-loop workers still import. Printed then:
 
 - one row per process: when it started, when its last long import ended, CPU seconds, CPU seconds spent on imports,
   peak resident memory, and the packages whose own code took most of them;
@@ -181,7 +182,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-name", default=None, help="Hydra primary config of spark_verl.main")
     parser.add_argument("--config-path", default=None, help="folder of the primary config")
-    parser.add_argument("--until", default=r"Training Progress:", help="regular expression that ends start-up")
+    parser.add_argument("--until", default=r"step:1 - ", help="regular expression that ends start-up")
     parser.add_argument("--interval", type=float, default=0.25, help="seconds between samples")
     parser.add_argument("--json", type=Path, default=None, help="also write the table to this file")
     parser.add_argument("--log", type=Path, default=None, help="keep the command's output here")

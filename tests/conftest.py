@@ -22,13 +22,18 @@ def run_program(*command: str, timeout: float = 280) -> None:
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> str:
-    """The embedded model after a token warm start: the right architecture and formats, no skill needed."""
+    """The embedded model after a short warm start: the right architecture and formats, little skill needed.
+
+    ``SPARK_TEST_MODEL`` names a folder to use instead, which saves its making while one works on the tests.
+    """
+    if os.environ.get("SPARK_TEST_MODEL"):
+        return os.environ["SPARK_TEST_MODEL"]
     folder = tmp_path_factory.mktemp("model") / "model"
     run_program("-m", "spark_verl.embedded.build_model", "--output_dir", str(folder), *FEW_STEPS)
     return str(folder)
 
 
-FEW_STEPS = ("--steps", "3")
+FEW_STEPS = ("--steps", "150")
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ prompt      careful                                                          slo
 policy      The digits are 3 and 4. 3+4=7. \boxed{7}                         My guess is 12. \boxed{12}
 pointwise   The digits are 3 and 4. 3+4=7. It says 8. Wrong. \boxed{No}      Looks fine. \boxed{Yes}
 pairwise    The ... 3+4=7. A says 8. Wrong. B says 7. Right. \boxed{B}       I prefer A. \boxed{A}
-reflection  The digits are 3 and 4. 3+4=7. \boxed{7}                         I keep 8. \boxed{8}
+reflection  The digits are 3 and 4. 3+4=7. \boxed{7}                         It says 8. \boxed{8}
 ==========  ===============================================================  ==========================
 
 The careful habit is always right in the demonstrations. The sloppy one is blind: a policy guess is any answer of the
-kind, a verdict is a fair coin, a reflection keeps the attempt's answer or guesses. Whether a shown candidate is right
+kind, a verdict is a fair coin, a reflection repeats the attempt's answer or guesses. Whether a shown candidate is right
 is independent of the habit it is written in, so nothing but solving the question tells a judge anything.
 """
 
@@ -93,11 +93,11 @@ def pairwise_response(question: Question, first: Attempt, second: Attempt, habit
 
 
 def reflection_response(question: Question, shown: Attempt, habit: str, rng: Random) -> str:
-    """Solve the question again, or keep the attempt's answer (60 %) or guess (40 %)."""
+    """Solve the question again, or repeat the attempt's answer (75 %) or guess (25 %)."""
     if habit == "careful":
         return careful_text(question.kind, question.digits, question.answer)
-    if rng.random() < 0.6:
-        return f"I keep {shown.answer}. {boxed(shown.answer)}"
+    if rng.random() < 0.75:
+        return f"It says {shown.answer}. {boxed(shown.answer)}"
     return sloppy_text(guess(question.kind, rng))
 
 

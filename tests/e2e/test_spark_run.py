@@ -11,6 +11,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from spark_verl.judge.text import Sanitizer
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 STEPS = (1, 2, 3)
@@ -43,15 +45,17 @@ def test_policy_and_judge_rows_are_told_apart(spark_run):
     assert {"pointwise", "reflection"} <= seen
 
 
-def test_judge_prompts_are_about_rollouts_of_their_own_step(spark_run):
+def test_judge_prompts_are_about_rollouts_of_their_own_step(spark_run, tokenizer):
+    sanitize = Sanitizer.for_tokenizer(tokenizer)
     for step in STEPS:
         policy, judge = split(spark_run.rollouts(step))
         groups = by_uid(policy)
         for row in judge:
             parents = groups[row["parent"]]
             assert parents, "the parent is a group of the same step"
-            # Every prompt of this run shows whole responses (cot_share=1), so they must stand in it word for word.
-            shown = [p for p in parents if p["output"].strip() and p["output"].strip() in row["input"]]
+            # Every prompt of this run shows whole responses (cot_share=1), so one stands in it word for word.
+            texts = [(sanitize(p["output"].strip()), p) for p in parents]
+            shown = [p for text, p in texts if text and text in row["input"]]
             assert shown, f"no rollout of the parent stands in the prompt:\n{row['input']}"
             if row["objective"] == "pointwise":
                 longest = max(shown, key=lambda p: len(p["output"]))

@@ -123,18 +123,18 @@ def test_configure_gives_a_joined_cluster_no_resources(run_python):
 
 
 def test_too_late_is_an_error(run_python):
-    code = """
+    code = f"""
 import verl
 from verl.plugin.platform import get_platform
 get_platform()
 from omegaconf import OmegaConf
 from spark_verl import platform
 try:
-    platform.configure(OmegaConf.create({config!r}))
+    platform.configure(OmegaConf.create({OmegaConf.to_container(make_config())!r}))
     result = "accepted"
 except RuntimeError as error:
     result = str(error)
-""".format(config=OmegaConf.to_container(make_config()))
+"""
     assert "before anything of verl is imported" in run_python(code)
 
 
@@ -172,4 +172,4 @@ result = dict(device=device, seen=seen, expected=expected)
 def test_workers_and_their_children_get_the_environment(run_python):
     result = run_python(ENVIRONMENT_OF_WORKERS.format(config=OmegaConf.to_container(make_config())))
     assert result["device"] == "cpu"
-    assert result["seen"] == {name: [value, value] for name, value in result["expected"].items()}
+    assert result["seen"] == {name: (value, value) for name, value in result["expected"].items()}

@@ -46,17 +46,17 @@ def test_platform_answers_what_verl_asks(run_python):
     assert (result["name"], result["tensor"], result["backend"], result["ipc"]) == ("cpu", "cpu", "gloo", False)
     assert result["available"] == [True, True]
     assert result["resource"] == ["GPU", {"num_gpus": 0.5}]
-    assert result["capability"] == [None, None]
+    assert result["capability"] == (None, None)
     assert result["same_state"] and result["same_seed"]
     resident, peak, free, total = result["memory"]
     # A process with torch in it: hundreds of MiB, in bytes, and less than the machine has.
     assert 2**27 < resident <= total and 2**27 < peak <= total and 0 < free <= total
     assert result["info"]["allocated_memory_gb"] > 0.1
     assert 0 < result["flops"] < 10, "TFLOPS of a CPU"
+    assert result["detectable"] is False
 
 
 def test_platform_is_never_detected(run_python):
-    assert run_python(PLATFORM, VERL_PLATFORM="cpu")["detectable"] is False
     code = """
 import verl
 import spark_verl.platform.cpu

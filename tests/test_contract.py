@@ -1,0 +1,200 @@
+"""The parts of verl, vLLM and TransferQueue that this package relies on, and the signatures it relies on.
+
+Most of them are private or undocumented, so an upgrade can change any of them. It then fails here, in one obvious
+place, with the name and both signatures, rather than minutes into a run. The pins in ``setup.py`` and
+``spark_verl/platform/checks.py`` move together with this table.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+EXISTS = None
+"""The attribute must be there; its signature does not matter."""
+
+# (module, attribute path, names of the parameters)
+CONTRACT = [
+    # platform: verl chooses and asks its device
+    ("verl", "__version__", EXISTS),
+    ("verl.plugin.platform", "PlatformBase", EXISTS),
+    ("verl.plugin.platform", "get_platform", ""),
+    ("verl.plugin.platform", "PlatformRegistry.register", "platform"),
+    ("verl.plugin.platform", "PlatformRegistry.registered_names", ""),
+    ("verl.plugin.platform.platform_manager", "_current_platform", EXISTS),
+    ("verl.utils.device", "auto_set_device", "config"),
+    ("verl.utils.distributed", "initialize_global_process_group_ray", "timeout_second backend"),
+    ("verl.utils.fsdp_utils", "CPUOffloadPolicy", "pin_memory"),
+    ("verl.workers.engine.base", "EngineRegistry.get_engine_cls", "model_type backend"),
+    ("verl.third_party.vllm", "vllm_version", EXISTS),
+    ("torch.distributed.fsdp", "CPUOffloadPolicy", "pin_memory"),
+    ("vllm._custom_ops", "_supports_onednn", EXISTS),
+    ("vllm.model_executor.layers.utils", "dispatch_cpu_unquantized_gemm", "layer remove_weight"),
+    ("vllm.plugins", "load_general_plugins", ""),
+    # main: how a run is started
+    ("verl.trainer.main_ppo", "run_ppo", "config task_runner_class"),
+    ("verl.trainer.main_ppo", "TaskRunnerV1.__ray_metadata__.modified_class.run", "self config"),
+    ("verl.trainer.main_ppo", "TaskRunnerV1.__ray_metadata__.modified_class.init_agent_loop_manager", "self"),
+    ("verl.trainer.constants_ppo", "get_ppo_ray_runtime_env", "config"),
+    ("verl.trainer.ppo.utils", "need_critic", "config"),
+    ("verl.trainer.ppo.utils", "need_reference_policy", "config"),
+    ("verl.utils.config", "validate_config", "config use_reference_policy use_critic"),
+    # trainer
+    ("verl.trainer.ppo.v1.trainer_base", "register_trainer", "name"),
+    ("verl.trainer.ppo.v1.trainer_base", "get_trainer_cls", "name"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync", "config"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync.fit", "self agent_loop_manager"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync.step", "self metrics timing_raw"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync.on_step_begin", "self"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._build_replay_buffer", "self"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._get_required_batch_multiple", "self dp_size"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._get_n_gpus_for_throughput", "self"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._update_actor", "self batch metrics"),
+    ("verl.trainer.ppo.v1.trainer_sync", "PPOTrainerSync._compute_advantage", "self batch metrics"),
+    (
+        "verl.trainer.ppo.v1.trainer_sync",
+        "PPOTrainerSync._compute_metrics",
+        "self batch metrics timing_raw global_steps epoch",
+    ),
+    (
+        "verl.trainer.ppo.v1.trainer_sync",
+        "PPOTrainerSync._log_rollout_data",
+        "self batch timing_raw rollout_data_dir",
+    ),
+    ("verl.utils.debug", "marked_timer", EXISTS),
+    ("verl.utils.metric", "reduce_metrics", EXISTS),
+    ("verl.utils.py_functional", "rename_dict", "data prefix"),
+    # sampler
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBuffer",
+        "trainer_mode trainer_config max_off_policy_threshold max_off_policy_strategy sampler_kwargs poll_interval "
+        "refill_fn filter_groups_metric train_batch_size gen_batch_size max_inflight_gen_batches "
+        "sync_refill_failed_groups",
+    ),
+    ("verl.trainer.ppo.v1.replay_buffer", "ReplayBuffer.sample", "self global_steps partition_id batch_size"),
+    ("verl.trainer.ppo.v1.replay_buffer", "ReplayBuffer._sync_metadata_from_transfer_queue", "self"),
+    ("verl.trainer.ppo.v1.replay_buffer", "ReplayBuffer._wait_for_next_poll", "self partition_id last_debug_time"),
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBuffer._materialize_batch",
+        "self partition_id selected_prompt_uids partition_snapshot",
+    ),
+    ("verl.utils.skip", "SkipManager.annotate_tq", EXISTS),
+    # rollout
+    ("verl.trainer.ppo.v1.agent_loop_tq", "AgentLoopManagerTQ.create", EXISTS),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "AgentLoopManagerTQ._init_agent_loop_workers", "self"),
+    (
+        "verl.trainer.ppo.v1.agent_loop_tq",
+        "AgentLoopWorkerTQ.__ray_metadata__.modified_class._run_prompt",
+        "self prompt sampling_params trajectory trace",
+    ),
+    (
+        "verl.trainer.ppo.v1.agent_loop_tq",
+        "AgentLoopWorkerTQ.__ray_metadata__.modified_class._run_agent_loop",
+        "self sampling_params trajectory agent_name trace kwargs",
+    ),
+    (
+        "verl.trainer.ppo.v1.agent_loop_tq",
+        "AgentLoopWorkerTQ.__ray_metadata__.modified_class._agent_loop_postprocess",
+        "self output validate kwargs",
+    ),
+    (
+        "verl.trainer.ppo.v1.agent_loop_tq",
+        "AgentLoopWorkerTQ.__ray_metadata__.modified_class._compute_score",
+        "self outputs kwargs",
+    ),
+    (
+        "verl.trainer.ppo.v1.agent_loop_tq",
+        "AgentLoopWorkerTQ.__ray_metadata__.modified_class._compute_multi_modal_inputs",
+        "self output input_ids",
+    ),
+    ("verl.experimental.agent_loop.agent_loop", "AgentLoopOutput", EXISTS),
+    ("verl.experimental.agent_loop.agent_loop", "DictConfigWrap", "config"),
+    ("verl.experimental.agent_loop.agent_loop", "_agent_loop_registry", EXISTS),
+    (
+        "verl.experimental.agent_loop.single_turn_agent_loop",
+        "SingleTurnAgentLoop.run",
+        "self sampling_params priority kwargs",
+    ),
+    ("verl.utils.profiler", "simple_timer", EXISTS),
+    ("verl.utils.dataset.rl_dataset", "RLHFDataset.process_multi_modal_info", EXISTS),
+    # reward
+    ("verl.trainer.ppo.reward", "load_reward_manager", "config tokenizer reward_kwargs"),
+    ("verl.experimental.reward_loop.reward_manager", "register", "name"),
+    ("verl.experimental.reward_loop.reward_manager", "get_reward_manager_cls", "name"),
+    ("verl.experimental.reward_loop.reward_manager.base", "RewardManagerBase", "config tokenizer compute_score"),
+    ("verl.experimental.reward_loop.reward_manager.base", "RewardManagerBase.run_single", "self data"),
+    ("verl.utils.reward_score", "default_compute_score", EXISTS),
+    # TransferQueue
+    ("transfer_queue", "init", "conf"),
+    ("transfer_queue", "close", ""),
+    ("transfer_queue", "KVBatchMeta.reorder", EXISTS),
+    ("transfer_queue", "kv_list", "partition_id"),
+    ("transfer_queue", "kv_clear", "keys partition_id"),
+    ("transfer_queue", "kv_batch_get", EXISTS),
+    ("transfer_queue", "kv_batch_put", "keys partition_id fields tags data_parser"),
+    ("transfer_queue", "async_kv_put", "key partition_id fields tag data_parser"),
+    ("transfer_queue", "async_kv_batch_put", "keys partition_id fields tags data_parser"),
+]
+
+INSPECT = """
+import functools, importlib, inspect, json, sys
+found = {}
+for module, path in json.load(sys.stdin):
+    try:
+        value = functools.reduce(getattr, path.split("."), importlib.import_module(module))
+        names = inspect.signature(value).parameters if callable(value) else ()
+        # Ray adds one parameter of its own to every method of an actor class.
+        signature = " ".join(name for name in names if name != "_ray_trace_ctx")
+        found[f"{module}:{path}"] = {"signature": signature}
+    except Exception as error:
+        found[f"{module}:{path}"] = {"error": f"{type(error).__name__}: {error}"}
+print("RESULT", json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed() -> dict[str, dict]:
+    """Return what is installed: ``{"module:path": {"signature": ...} or {"error": ...}}``.
+
+    In a process of its own: verl picks its platform at import, and without a GPU it has to be the CPU one.
+    """
+    environment = dict(os.environ)
+    try:
+        importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        environment["VERL_PLATFORM"] = "cpu"
+    done = subprocess.run(
+        [sys.executable, "-c", INSPECT],
+        input=json.dumps([(module, path) for module, path, _ in CONTRACT]),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.rpartition("RESULT ")[2])
+
+
+@pytest.mark.parametrize(
+    ("module", "path", "parameters"), CONTRACT, ids=[f"{module}:{path}" for module, path, _ in CONTRACT]
+)
+def test_installed_symbol_is_the_one_we_rely_on(installed, module, path, parameters):
+    found = installed[f"{module}:{path}"]
+    assert "error" not in found, f"{module}:{path}: {found['error']}"
+    if parameters is not EXISTS:
+        assert found["signature"] == parameters, f"{module}:{path} changed its parameters"
+
+
+def test_abstract_platform_is_complete():
+    """Every method that verl's platform declares abstract has an answer on the CPU."""
+    code = "import verl; from spark_verl.platform.cpu import PlatformCPU; PlatformCPU()"
+    environment = os.environ | {"VERL_PLATFORM": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
