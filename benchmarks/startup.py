@@ -66,7 +66,7 @@ def process_name(process: psutil.Process) -> str:
             if argument == "-m" and index + 1 < len(cmdline):
                 return cmdline[index + 1]
             if argument == "-c":
-                return "python -c " + cmdline[index + 1][:30]
+                return "python -c " + " ".join(cmdline[index + 1].split())[:20]
             if not argument.startswith("-"):
                 return Path(argument).name
     return Path(title).name
@@ -99,7 +99,9 @@ class Sampler(threading.Thread):
             return
         # Ray starts workers before it knows what they will be, and idles them afterwards.
         if not (name.startswith("ray::IDLE") or name == "default_worker.py"):
-            seen.name = name.partition(".")[0] if name.startswith("ray::") else name
+            name = name.partition(".")[0] if name.startswith("ray::") else name
+            # A title read while the process is writing it is cut short.
+            seen.name = seen.name if seen.name.startswith(name) else name
         seen.samples.append((time.time(), times.user + times.system))
         seen.peak_rss = max(seen.peak_rss, rss)
 

@@ -20,7 +20,7 @@ OUTPUT_DIR=${OUTPUT_DIR:-$ROOT/outputs/quickstart}
 say() { printf '\n\033[1m[%4ds] %s\033[0m\n' "$SECONDS" "$*"; }
 
 say "1/5 environment"
-source run_scripts/environment.sh
+source run_scripts/setup_env.sh
 
 # Results of an earlier run would be mixed with this one's.
 rm -rf "$OUTPUT_DIR"

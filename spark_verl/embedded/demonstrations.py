@@ -42,6 +42,12 @@ ROLE_SHARES = {"policy": 0.4, "pointwise": 0.2, "pairwise": 0.2, "reflection": 0
 CAREFUL_SHARES = {"policy": 0.45, "pointwise": 0.18, "pairwise": 0.18, "reflection": 0.3}
 """Share of careful demonstrations for each kind of prompt: how often the warm-started model shows what it can do."""
 
+SKILL_ROLE_SHARES = {"policy": 0.3, "pointwise": 0.25, "pairwise": 0.25, "reflection": 0.2}
+"""The same while the careful habit is learned; judging takes longer to learn than solving."""
+
+SKILL_CAREFUL_SHARES = {"policy": 1.0, "pointwise": 1.0, "pairwise": 1.0, "reflection": 0.3}
+"""The same while the careful habit is learned. Repeating an attempt's answer is part of judging it: hence the 0.3."""
+
 LABEL_FORMS = {"pointwise": "yes_no", "pairwise": "a_b", "reflection": "free"}
 
 

@@ -22,7 +22,14 @@ from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from spark_verl.embedded.batches import Batch, BatchBuilder
-from spark_verl.embedded.demonstrations import CAREFUL_SHARES, Demonstration, draw_demonstration
+from spark_verl.embedded.demonstrations import (
+    CAREFUL_SHARES,
+    ROLE_SHARES,
+    SKILL_CAREFUL_SHARES,
+    SKILL_ROLE_SHARES,
+    Demonstration,
+    draw_demonstration,
+)
 from spark_verl.embedded.digits import labels, levels, pool
 from spark_verl.embedded.model import encode_tiles, tile_values
 from spark_verl.judge.templates import TemplateSet
@@ -173,12 +180,13 @@ def teach_habits(
     # Muon learns the same in about half of AdamW's steps here; it is meant for matrices only.
     optimizers = [_muon(matrices, schedule.matrix_lr), _adamw([(others, schedule.lr)], 0.01)]
     stages = (
-        ("skill", schedule.skill_steps, dict.fromkeys(CAREFUL_SHARES, 1.0)),
-        ("habits", schedule.habit_steps, CAREFUL_SHARES),
+        ("skill", schedule.skill_steps, SKILL_CAREFUL_SHARES, SKILL_ROLE_SHARES),
+        ("habits", schedule.habit_steps, CAREFUL_SHARES, ROLE_SHARES),
     )
     step, steps = 0, schedule.skill_steps + schedule.habit_steps
-    for name, length, shares in stages:
-        batches = builder.stream(_demonstrations(rng, templates, shares), schedule.batch, rng)
+    for name, length, careful_shares, role_shares in stages:
+        drawn = _demonstrations(rng, templates, careful_shares, role_shares)
+        batches = builder.stream(drawn, schedule.batch, rng)
         for _, batch in zip(range(length), batches, strict=False):
             for optimizer in optimizers:
                 _scale_lr(optimizer, step, steps, warmup=30)
@@ -195,6 +203,8 @@ def teach_habits(
             bar.set_postfix_str(f"{name} loss {loss.item():.3f}", refresh=False)
 
 
-def _demonstrations(rng: Random, templates: TemplateSet, shares: dict[str, float]) -> Iterator[Demonstration]:
+def _demonstrations(
+    rng: Random, templates: TemplateSet, careful_shares: dict[str, float], role_shares: dict[str, float]
+) -> Iterator[Demonstration]:
     while True:
-        yield draw_demonstration(rng, templates, shares)
+        yield draw_demonstration(rng, templates, careful_shares, role_shares)

@@ -7,6 +7,7 @@ Names: ``spark/policy/<metric>`` and ``spark/judge/<objective>/<metric>`` with
 - ``format``: share of rows with a parsable answer or verdict;
 - ``zero_variance_rate``: share of groups whose rows all scored the same, hence teach nothing;
 - ``response_length/mean``: tokens;
+- over all rows: ``spark/verify/{unparsable,timeout,error}_rate``;
 - pointwise: ``yes_rate`` (share of positive verdicts) and ``label_yes_rate``; pairwise: ``a_rate``, ``label_a_rate``.
 """
 
@@ -21,6 +22,9 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
 POSITIVE_VERDICTS = {"Yes", "A"}
+
+UNVERIFIED = ("timeout", "error")
+"""Statuses of the verifier that say nothing about the answer."""
 
 
 def subset(batch: KVBatchMeta, keep: Sequence[bool]) -> KVBatchMeta:
@@ -56,6 +60,9 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
         prefix = "spark/policy" if objective == "policy" else f"spark/judge/{objective}"
         metrics.update({f"{prefix}/{name}": value for name, value in _objective_metrics(objective, members).items()})
     judge = sum(len(members) for objective, members in rows.items() if objective != "policy")
+    statuses = [info.get("status") for info in infos]
+    for status in ("unparsable", *UNVERIFIED):
+        metrics[f"spark/verify/{status}_rate"] = statuses.count(status) / len(statuses)
     metrics["spark/judge_row_share"] = judge / len(real.keys)
     return metrics
 

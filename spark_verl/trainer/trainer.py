@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import time
 
+import numpy as np
+import ray
 import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
@@ -17,13 +19,14 @@ from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import tensordict_utils as tu
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 
 from spark_verl.config import load_spark_config
 from spark_verl.rollout.sampler import SparkReplayBuffer
 from spark_verl.trainer.dump import dump_rollouts
-from spark_verl.trainer.metrics import overall_metrics, row_metrics, subset
+from spark_verl.trainer.metrics import UNVERIFIED, overall_metrics, row_metrics, subset
 
 
 @register_trainer("spark")
@@ -58,6 +61,8 @@ class SparkTrainer(PPOTrainerSync):
 
     def fit(self, agent_loop_manager):
         """verl's training loop; notes how long everything before it took."""
+        # Workers import for seconds after they were asked for; the start-up ends when they are there.
+        ray.get([worker.__ray_ready__.remote() for worker in agent_loop_manager.agent_loop_workers])
         self.startup_seconds = time.time() - self.started_at if self.started_at else 0.0
         super().fit(agent_loop_manager)
 
@@ -123,6 +128,8 @@ class SparkTrainer(PPOTrainerSync):
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         """verl's advantages per uid, scaled by the loss weight of each row's objective."""
+        if self.spark.enable:
+            _isolate_unverified(batch)
         batch = super()._compute_advantage(batch, metrics)
         weights = [self.spark.weight_of(tag["spark"]["objective"]) for tag in batch.tags] if self.spark.enable else []
         changed = [i for i, weight in enumerate(weights) if weight != 1.0]
@@ -151,3 +158,17 @@ class SparkTrainer(PPOTrainerSync):
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str):
         """verl's rollout dump with each row's role, objective, verdict and parent."""
         dump_rollouts(self, batch, timing_raw, rollout_data_dir)
+
+
+def _isolate_unverified(batch: KVBatchMeta) -> None:
+    """Let rows whose verification timed out or failed teach nothing.
+
+    Each becomes a group of its own: it leaves its group's mean and deviation, and as its score is 0, GRPO's advantage
+    of a group of one is 0, too. Without this a failed verification would count as a wrong answer.
+    """
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    statuses = [(extra.get("reward_extra_info") or {}).get("status") for extra in data["extra_fields"]]
+    keys = [key for key, status in zip(batch.keys, statuses, strict=True) if status in UNVERIFIED]
+    if keys:
+        uids = tu.get_tensordict({"uid": np.array(keys, dtype=object)})
+        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=uids)

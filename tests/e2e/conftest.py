@@ -149,6 +149,7 @@ def spark_run(tmp_path_factory, small, data_with_a_bad_row) -> Run:
     overrides = [
         f"data.train_files={data_with_a_bad_row}",
         "data.shuffle=false",
+        f"reward.custom_reward_function.path={Path(__file__).with_name('raising_reward.py')}",
         "trainer.total_training_steps=3",
         "trainer.test_freq=3",
         "trainer.save_freq=3",

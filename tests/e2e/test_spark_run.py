@@ -59,6 +59,7 @@ def test_judge_prompts_are_about_rollouts_of_their_own_step(spark_run, tokenizer
             assert shown, f"no rollout of the parent stands in the prompt:\n{row['input']}"
             if row["objective"] == "pointwise":
                 longest = max(shown, key=lambda p: len(p["output"]))
+                assert longest["status"] != "error", "what was not verified is not labelled"
                 assert row["gts"] == ("Yes" if longest["acc"] == 1.0 else "No")
             if row["objective"] == "reflection":
                 assert row["gts"] == parents[0]["gts"]
@@ -67,10 +68,21 @@ def test_judge_prompts_are_about_rollouts_of_their_own_step(spark_run, tokenizer
 def test_advantages_are_normalised_within_their_own_group_and_weighted(spark_run):
     for step in STEPS:
         for rows in by_uid(spark_run.rollouts(step)).values():
-            scores = np.array([row["score"] for row in rows])
+            verified = [row for row in rows if row["status"] != "error"]
+            scores = np.array([row["score"] for row in verified])
             weight = 0.5 if rows[0]["objective"] == "pointwise" else 1.0
-            expected = weight * (scores - scores.mean()) / (scores.std(ddof=1) + 1e-6)
-            assert [row["advantage"] for row in rows] == pytest.approx(expected.tolist(), abs=1e-4)
+            deviation = scores.std(ddof=1) if len(scores) > 1 else 1.0
+            mean = scores.mean() if len(scores) > 1 else 0.0
+            expected = weight * (scores - mean) / (deviation + 1e-6)
+            assert [row["advantage"] for row in verified] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_a_verification_that_fails_teaches_nothing(spark_run):
+    failed = [row for step in STEPS for row in spark_run.rollouts(step) if row["status"] == "error"]
+    assert failed, "the user's reward function raises on every sixth text"
+    assert {row["advantage"] for row in failed} == {0.0}
+    assert all(spark_run.metrics[step]["spark/verify/error_rate"] < 0.6 for step in STEPS)
+    assert sum(spark_run.metrics[step]["spark/verify/error_rate"] for step in STEPS) > 0
 
 
 def test_verl_metrics_are_the_policys_and_spark_metrics_tell_objectives_apart(spark_run):
