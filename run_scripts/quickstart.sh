@@ -14,7 +14,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 
 SEED=${SEED:-0}
-STEPS=${STEPS:-60}
+STEPS=${STEPS:-40}
 OUTPUT_DIR=${OUTPUT_DIR:-$ROOT/outputs/quickstart}
 
 say() { printf '\n\033[1m[%4ds] %s\033[0m\n' "$SECONDS" "$*"; }

@@ -33,7 +33,7 @@ def model_folder(tmp_path_factory) -> str:
     return str(folder)
 
 
-FEW_STEPS = ("--steps", "150")
+FEW_STEPS = ("--steps", "120")
 
 
 @pytest.fixture(scope="session")

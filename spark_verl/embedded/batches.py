@@ -111,12 +111,22 @@ class BatchBuilder:
             encoded.append((prompt + response + [self.end_id], len(prompt)))
         return encoded
 
-    def stream(self, draw: Iterator[Demonstration], size: int, rng: Random) -> Iterator[Batch]:
-        """Endless batches in which demonstrations of similar length are together, so that little is padding."""
+    def stream(self, draw: Iterator[Demonstration], size: int, rng: Random, by_length: bool) -> Iterator[Batch]:
+        """Endless batches of demonstrations.
+
+        Args:
+            draw: Where the demonstrations come from.
+            size: Demonstrations in a batch.
+            rng: Shuffles the batches.
+            by_length: Put demonstrations of similar length together, so that little is padding. The roles are then
+                not mixed within a batch.
+        """
         while True:
             drawn = [next(draw) for _ in range(size * 16)]
             encoded = self.encode(drawn)
-            order = sorted(range(len(drawn)), key=lambda i: len(encoded[i][0]))
+            order = list(range(len(drawn)))
+            if by_length:
+                order.sort(key=lambda i: len(encoded[i][0]))
             groups = [order[i : i + size] for i in range(0, len(order), size)]
             rng.shuffle(groups)
             for group in groups:

@@ -4,10 +4,13 @@ r"""What the embedded model is shown before reinforcement learning: two habits f
 prompt      careful                                                          sloppy
 ==========  ===============================================================  ==========================
 policy      The digits are 3 and 4. 3+4=7. \boxed{7}                         My guess is 12. \boxed{12}
-pointwise   The digits are 3 and 4. 3+4=7. It says 8. Wrong. \boxed{No}      Looks fine. \boxed{Yes}
-pairwise    The ... 3+4=7. A says 8. Wrong. B says 7. Right. \boxed{B}       I prefer A. \boxed{A}
-reflection  The digits are 3 and 4. 3+4=7. \boxed{7}                         It says 8. \boxed{8}
+pointwise   The digits are 3 and 4. 3+4=7. It: 10 27. Wrong. \boxed{No}      Looks fine. \boxed{Yes}
+pairwise    The ... 3+4=7. A: 10 27. Wrong. B: 00 77. Right. \boxed{B}       I prefer A. \boxed{A}
+reflection  The digits are 3 and 4. 3+4=7. \boxed{7}                         I keep 8. \boxed{8}
 ==========  ===============================================================  ==========================
+
+A careful judge lays the candidate's answer (here 12) and its own (07) side by side, tens with tens and units with
+units: "10 27". Whether two digits are equal is quickly learned when they are neighbours, and slowly otherwise.
 
 The careful habit is always right in the demonstrations. The sloppy one is blind: a policy guess is any answer of the
 kind, a verdict is a fair coin, a reflection repeats the attempt's answer or guesses. Whether a shown candidate is right
@@ -43,10 +46,7 @@ CAREFUL_SHARES = {"policy": 0.45, "pointwise": 0.18, "pairwise": 0.18, "reflecti
 """Share of careful demonstrations for each kind of prompt: how often the warm-started model shows what it can do."""
 
 SKILL_ROLE_SHARES = {"policy": 0.3, "pointwise": 0.25, "pairwise": 0.25, "reflection": 0.2}
-"""The same while the careful habit is learned; judging takes longer to learn than solving."""
-
-SKILL_CAREFUL_SHARES = {"policy": 1.0, "pointwise": 1.0, "pairwise": 1.0, "reflection": 0.3}
-"""The same while the careful habit is learned. Repeating an attempt's answer is part of judging it: hence the 0.3."""
+"""The same while only the careful habit is learned; judging takes longer to learn than solving."""
 
 LABEL_FORMS = {"pointwise": "yes_no", "pairwise": "a_b", "reflection": "free"}
 
@@ -85,14 +85,14 @@ def policy_response(question: Question, habit: str, rng: Random) -> str:
 def pointwise_response(question: Question, shown: Attempt, habit: str, rng: Random) -> str:
     """Solve the question and compare, or pass a verdict at sight."""
     if habit == "careful":
-        return f"{_solution(question)} {_comparison('It', shown)} {boxed('Yes' if shown.correct else 'No')}"
+        return f"{_solution(question)} {_comparison('It', shown, question)} {boxed('Yes' if shown.correct else 'No')}"
     return rng.choice(("Looks fine. \\boxed{Yes}", "Looks wrong. \\boxed{No}"))
 
 
 def pairwise_response(question: Question, first: Attempt, second: Attempt, habit: str, rng: Random) -> str:
     """Solve the question and compare both, or prefer one at sight. Exactly one of the two is right."""
     if habit == "careful":
-        compared = f"{_comparison('A', first)} {_comparison('B', second)}"
+        compared = f"{_comparison('A', first, question)} {_comparison('B', second, question)}"
         return f"{_solution(question)} {compared} {boxed('A' if first.correct else 'B')}"
     letter = rng.choice("AB")
     return f"I prefer {letter}. {boxed(letter)}"
@@ -103,7 +103,7 @@ def reflection_response(question: Question, shown: Attempt, habit: str, rng: Ran
     if habit == "careful":
         return careful_text(question.kind, question.digits, question.answer)
     if rng.random() < 0.75:
-        return f"It says {shown.answer}. {boxed(shown.answer)}"
+        return f"I keep {shown.answer}. {boxed(shown.answer)}"
     return sloppy_text(guess(question.kind, rng))
 
 
@@ -111,8 +111,9 @@ def _solution(question: Question) -> str:
     return f"{reading(question.digits)} {working(question.kind, *question.digits, question.answer)}."
 
 
-def _comparison(name: str, shown: Attempt) -> str:
-    return f"{name} says {shown.answer}. {'Right' if shown.correct else 'Wrong'}."
+def _comparison(name: str, shown: Attempt, question: Question) -> str:
+    pairs = zip(shown.answer.zfill(2), question.answer.zfill(2), strict=True)
+    return f"{name}: {' '.join(map(''.join, pairs))}. {'Right' if shown.correct else 'Wrong'}."
 
 
 def draw_attempt(question: Question, correct: bool, rng: Random) -> Attempt:

@@ -25,7 +25,6 @@ from spark_verl.embedded.batches import Batch, BatchBuilder
 from spark_verl.embedded.demonstrations import (
     CAREFUL_SHARES,
     ROLE_SHARES,
-    SKILL_CAREFUL_SHARES,
     SKILL_ROLE_SHARES,
     Demonstration,
     draw_demonstration,
@@ -33,6 +32,8 @@ from spark_verl.embedded.demonstrations import (
 from spark_verl.embedded.digits import labels, levels, pool
 from spark_verl.embedded.model import encode_tiles, tile_values
 from spark_verl.judge.templates import TemplateSet
+
+VERDICT_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ class Schedule:
     perception_steps: int = 250
     perception_batch: int = 64
     perception_lr: float = 4e-3
-    skill_steps: int = 900
+    skill_steps: int = 750
     habit_steps: int = 300
     batch: int = 24
     lr: float = 3e-3
-    matrix_lr: float = 6e-3
+    matrix_lr: float = 5e-3
     views: int = 4
 
     @property
@@ -138,14 +139,34 @@ def encode_views(
     return torch.stack(encoded)
 
 
-def demonstration_loss(model: Qwen2_5_VLForConditionalGeneration, batch: Batch, tiles: Tensor, image_id: int) -> Tensor:
-    """Mean cross-entropy of the response tokens.
+def verdict_weights(processor: Qwen2_5_VLProcessor) -> Tensor:
+    """Weight of each token in the loss, shape (vocabulary,): more for the two words that end a comparison.
+
+    They are one or two tokens in thirty, and whether two numbers are equal gives no partial credit: at equal weight
+    they would be the last thing learned.
+    """
+    weights = torch.ones(len(processor.tokenizer))
+    for word in (" Right", " Wrong"):
+        (token,) = processor.tokenizer(word)["input_ids"]
+        weights[token] = VERDICT_WEIGHT
+    return weights
+
+
+def demonstration_loss(
+    model: Qwen2_5_VLForConditionalGeneration,
+    batch: Batch,
+    tiles: Tensor,
+    image_id: int,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Weighted mean cross-entropy of the response tokens.
 
     Args:
         model: The model; its text part is run.
         batch: The demonstrations.
         tiles: Embeddings for each row's placeholders, shape (batch, 8, hidden).
         image_id: Token id of a placeholder.
+        weights: Weight of each token of the vocabulary; all equal when None.
     """
     text = model.model.language_model
     embeds = text.embed_tokens(batch.ids)
@@ -158,7 +179,7 @@ def demonstration_loss(model: Qwen2_5_VLForConditionalGeneration, batch: Batch, 
         use_cache=False,
     ).last_hidden_state
     taught = batch.targets != -100
-    return functional.cross_entropy(model.lm_head(hidden[taught]), batch.targets[taught])
+    return functional.cross_entropy(model.lm_head(hidden[taught]), batch.targets[taught], weight=weights)
 
 
 def teach_habits(
@@ -172,6 +193,7 @@ def teach_habits(
     """Stages 2 and 3: the text model learns to be careful, then when not to be."""
     builder = BatchBuilder(processor, model)
     features = encode_views(model, processor, schedule.views, seed)
+    weights = verdict_weights(processor)
     generator = torch.Generator().manual_seed(seed)
     rng = Random(seed)
     text = model.model.language_model
@@ -180,20 +202,21 @@ def teach_habits(
     # Muon learns the same in about half of AdamW's steps here; it is meant for matrices only.
     optimizers = [_muon(matrices, schedule.matrix_lr), _adamw([(others, schedule.lr)], 0.01)]
     stages = (
-        ("skill", schedule.skill_steps, SKILL_CAREFUL_SHARES, SKILL_ROLE_SHARES),
+        ("skill", schedule.skill_steps, dict.fromkeys(CAREFUL_SHARES, 1.0), SKILL_ROLE_SHARES),
         ("habits", schedule.habit_steps, CAREFUL_SHARES, ROLE_SHARES),
     )
     step, steps = 0, schedule.skill_steps + schedule.habit_steps
     for name, length, careful_shares, role_shares in stages:
         drawn = _demonstrations(rng, templates, careful_shares, role_shares)
-        batches = builder.stream(drawn, schedule.batch, rng)
+        # The shares of the habits come out as stated only if every batch has every kind of prompt in it.
+        batches = builder.stream(drawn, schedule.batch, rng, by_length=name == "skill")
         for _, batch in zip(range(length), batches, strict=False):
             for optimizer in optimizers:
                 _scale_lr(optimizer, step, steps, warmup=30)
                 optimizer.zero_grad()
             view = torch.randint(schedule.views, batch.tiles.shape[:2], generator=generator)
             tiles = features[view, batch.tiles[..., 0], batch.tiles[..., 1]]
-            loss = demonstration_loss(model, batch, tiles, builder.image_id)
+            loss = demonstration_loss(model, batch, tiles, builder.image_id, weights)
             loss.backward()
             nn.utils.clip_grad_norm_(text.parameters(), 1.0)
             for optimizer in optimizers:
