@@ -1,0 +1,93 @@
+"""What is wrong in a config ends in one line before Ray starts; the shipped configs compose and pass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from spark_verl import preflight
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load(overrides, name="quickstart"):
+    with initialize_config_dir(str(ROOT / "recipes"), version_base=None):
+        return compose(name, overrides)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Overrides that name files which exist."""
+    (tmp_path / "model").mkdir()
+    for name in ("train", "test", "judge_test"):
+        (tmp_path / f"{name}.parquet").touch()
+    return [
+        f"actor_rollout_ref.model.path={tmp_path}/model",
+        f"data.train_files={tmp_path}/train.parquet",
+        f"data.val_files=[{tmp_path}/test.parquet,{tmp_path}/judge_test.parquet]",
+    ]
+
+
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")))
+def test_every_recipe_passes(recipe, files):
+    assert preflight.check(load(files, recipe)).enable
+
+
+def test_defaults_are_the_references():
+    with initialize_config_dir(str(ROOT / "spark_verl" / "config"), version_base=None):
+        config = compose("spark_trainer")
+    assert (config.data.train_batch_size, config.actor_rollout_ref.rollout.n) == (64, 8)
+    assert config.actor_rollout_ref.actor.optim.lr == 5e-7
+    assert config.actor_rollout_ref.actor.kl_loss_coef == 0.001
+    assert config.actor_rollout_ref.actor.kl_loss_type == "low_var_kl"
+    assert (config.data.max_prompt_length, config.data.max_response_length) == (8192, 768)
+    assert config.spark.judge_prompts_per_group * config.data.train_batch_size == 32
+    assert config.spark.reflection_prompts_per_group * config.data.train_batch_size == 32
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("spark.pointwise.cot_share=2", "spark.pointwise.cot_share"),
+        ("+spark.judges=3", "judges"),
+        ("spark.templates=/nowhere", "/nowhere"),
+        ("trainer.v1.trainer_mode=separate_async", "trainer_mode must be spark"),
+        ("algorithm.adv_estimator=gae", "adv_estimator must be grpo"),
+        ("algorithm.filter_groups.enable=true", "filter_groups"),
+        ("trainer.v1.sampler.custom_sampler.path=x.py", "custom_sampler"),
+        ("actor_rollout_ref.rollout.n=1", "rollout.n must be at least 2"),
+        ("data.train_batch_size=12", "must be a multiple of"),
+        ("trainer.use_v1=false", "use_v1"),
+        ("data.train_files=/nowhere/train.parquet", "data.train_files: /nowhere/train.parquet does not exist"),
+        ("actor_rollout_ref.model.path=/nowhere/model", "folder /nowhere/model does not exist"),
+    ],
+)
+def test_what_is_wrong_is_named(files, override, message):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        preflight.check(load([*files, override]))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_main_ends_with_one_line_and_without_ray(tmp_path):
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "spark_verl.main",
+            "--config-path",
+            str(ROOT / "recipes"),
+            "--config-name",
+            "quickstart",
+        ),
+        "data.train_files=/nowhere/train.parquet",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "spark_verl: data.train_files: /nowhere/train.parquet does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ray" not in done.stdout.lower()
