@@ -1,6 +1,6 @@
 """Where the seconds between a training command and its first step go, process by process.
 
-    python benchmarks/startup.py --config-name spark_digits trainer.total_training_steps=1
+    python benchmarks/startup.py trainer.val_before_train=false      # the quickstart's run, on its data and model
     python benchmarks/startup.py -- python -m verl.trainer.main_ppo ...      # any command
 
 The command runs as usual, with two observers: a sampler reads the CPU time of every process of its tree, and a tracer
@@ -33,6 +33,7 @@ from pathlib import Path
 
 import psutil
 
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 TIMELINE_COLUMNS = 60
 # Processes below this many CPU seconds are counted, not listed.
 SMALLEST_LISTED = 0.5
@@ -182,8 +183,8 @@ def report(processes: list[Observed], traces: Path, start: float, end: float) ->
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config-name", default=None, help="Hydra primary config of spark_verl.main")
-    parser.add_argument("--config-path", default=None, help="folder of the primary config")
+    parser.add_argument("--config-name", default="quickstart", help="Hydra primary config of spark_verl.main")
+    parser.add_argument("--config-path", default=str(RECIPES), help="folder of the primary config")
     parser.add_argument("--until", default=r"step:1 - ", help="regular expression that ends start-up")
     parser.add_argument("--interval", type=float, default=0.25, help="seconds between samples")
     parser.add_argument("--json", type=Path, default=None, help="also write the table to this file")

@@ -25,11 +25,11 @@ def test_it_tells_who_imported_what_and_ends_the_run(tmp_path):
         [sys.executable, SCRIPT, "--json", out, "--log", log, "--interval", "0.1", "--", sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     table = json.loads(out.read_text())
-    assert 2.5 <= table["startup_s"] < 45
+    assert 2.5 <= table["startup_s"] < 190
     packages = [process["packages"] for process in table["processes"]]
     assert any("sympy" in names for names in packages) and any("sklearn" in names for names in packages)
     assert "start-up:" in done.stdout
@@ -38,6 +38,6 @@ def test_it_tells_who_imported_what_and_ends_the_run(tmp_path):
 
 def test_a_command_that_fails_is_said_to_have_failed():
     command = [sys.executable, SCRIPT, "--no-imports", "--", sys.executable, "-c", "raise SystemExit(3)"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1
     assert "code 3" in done.stderr
