@@ -52,7 +52,7 @@ class Schedule:
     perception_steps: int = 250
     perception_batch: int = 64
     perception_lr: float = 4e-3
-    skill_steps: int = 750
+    skill_steps: int = 1400
     habit_steps: int = 300
     batch: int = 24
     lr: float = 3e-3
