@@ -3,6 +3,26 @@ r"""Build the embedded model: a Qwen2.5-VL of about one million parameters, warm
     python -m spark_verl.embedded.build_model --output_dir DIR [--seed 0]
 
 The folder is loaded by ``AutoProcessor``, ``AutoTokenizer``, ``AutoModelForImageTextToText`` and vLLM without network.
+
+What it was taught, from random weights and from training digits only (``warm_start`` has the schedule):
+
+1. Perception, 250 steps of 64 digits: the vision tower reads single digits (99 % of the held-out ones).
+2. Skill, 1,400 steps of 24 demonstrations, all careful: 30 % policy prompts, 25 % pointwise, 25 % pairwise, 20 %
+   reflection. Read the digits, write the working, box the result; as a judge, solve first, compare digit by digit, then
+   give the verdict.
+3. Habits, 300 steps of 24 demonstrations: 40 % policy, 20 % of each judge prompt. Careful ones are 45 % for policy
+   prompts, 18 % for pointwise and pairwise, 30 % for reflection. The others are sloppy: any answer of the kind of
+   question, a verdict by the toss of a coin, an attempt's answer repeated (75 %) or a guess (25 %).
+
+So at temperature 1 it knows every format, answers 30 to 45 % of held-out questions right and judges about as well as a
+coin, though nine in ten of its careful answers and more than eight in ten of its careful verdicts are right. The
+careful shares come out up to 11 points lower than taught, depending on the seed.
+
+Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
+reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm
+start never says that care pays: the sloppy habit is the likelier one, prompts do not tell which is wanted, and in
+demonstrations a candidate's style says nothing about whether it is right. What it cannot stand in for is scale:
+nothing here says how much a model of billions of parameters gains on real questions.
 """
 
 from __future__ import annotations
@@ -52,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", required=True, help="folder for the model")
     parser.add_argument("--seed", type=int, default=0, help="seed of initial weights and demonstrations")
-    parser.add_argument("--device_threads", type=int, default=os.cpu_count() or 1, help="threads that compute")
+    parser.add_argument("--device_threads", type=int, default=min(2, os.cpu_count() or 1), help="threads that compute")
     parser.add_argument("--steps", type=int, help="cap on the steps of each stage, for a quick trial of the plumbing")
     args = parser.parse_args()
     torch.set_num_threads(args.device_threads)
