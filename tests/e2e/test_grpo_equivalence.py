@@ -88,7 +88,9 @@ def padded_run(tmp_path_factory, shared, plain_run, runner):
         "spark.reflection_prompts_per_group=0",
         "actor_rollout_ref.actor.use_dynamic_bsz=false",
         "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=10",
+        "actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=false",
         "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=10",
+        "actor_rollout_ref.ref.log_prob_use_dynamic_bsz=false",
         "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=10",
     ]
     return runner.finish(runner.start(folder, "spark_verl.main", [*shared, *overrides]), folder)
