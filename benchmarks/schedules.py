@@ -16,7 +16,7 @@ from verl.utils.tokenizer import get_processor_token_id
 
 from spark_verl.rollout.worker import SparkWorker
 
-MEDIAN = float(os.environ.get("SPARK_BENCH_MEDIAN", "48"))
+MEDIAN = float(os.environ.get("SPARK_BENCH_MEDIAN", "32"))
 """Median response length in tokens."""
 
 SIGMA = float(os.environ.get("SPARK_BENCH_SIGMA", "0.8"))

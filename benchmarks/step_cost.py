@@ -3,8 +3,8 @@
     python benchmarks/step_cost.py --data DIR --model DIR [--repeats 2] [--json FILE]
 
 ``DIR`` are the folders that the quickstart leaves in ``outputs/quickstart``. All arms sample with the same engine from
-the same model, 8 responses per prompt, whose lengths are drawn from a log-normal distribution (median 48 tokens,
-logarithm's standard deviation 0.8, at most 448), the same for policy and judge prompts; half of all answers are right.
+the same model, 8 responses per prompt, whose lengths are drawn from a log-normal distribution (median 32 tokens,
+logarithm's standard deviation 0.8, at most 256), the same for policy and judge prompts; half of all answers are right.
 
 arm         a step
 ==========  ==============================================================================================
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--steps", type=int, default=8, help="steps measured per run")
     parser.add_argument("--repeats", type=int, default=2, help="runs per arm")
-    parser.add_argument("--longest", type=int, default=448, help="longest response in tokens")
+    parser.add_argument("--longest", type=int, default=256, help="longest response in tokens")
     parser.add_argument("--only", action="append", help="run this arm only (may be repeated); no ratios then")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()

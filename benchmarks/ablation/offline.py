@@ -41,8 +41,9 @@ from spark_verl.reward import averify
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SAMPLES = 8
-SPARE_STEPS = 4
-"""Steps sampled beyond those asked for: numbers of judge prompts are met on average, not in each step."""
+SPARE = 3
+"""Most questions sampled, as a multiple of those trained on: an untrained model's groups can be so one-sided that few
+judge prompts come of them."""
 
 
 async def rollouts(client: Client, question: Question, limit: int, seed: int) -> tuple[Rollout, ...]:
@@ -79,8 +80,10 @@ def as_row(parent: dict[str, Any], prompt: JudgePrompt) -> dict[str, Any]:
     }
 
 
-async def build(base_url: str, rows: list[dict], questions: list[Question], config, tokenizer, seed: int) -> list[dict]:
-    """Judge rows about all questions, in the order in which steps need them."""
+async def build(
+    base_url: str, rows: list[dict], questions: list[Question], config, tokenizer, seed: int, wanted: int
+) -> list[dict]:
+    """At least ``wanted`` judge rows about the questions (fewer if these run out), in the order steps need them."""
     client = Client(base_url, SERVED_NAME, concurrency=64)
     spark = load_spark_config(config)
     controller = BalanceController(spark)
@@ -88,6 +91,8 @@ async def build(base_url: str, rows: list[dict], questions: list[Question], conf
     found: list[dict] = []
     try:
         for start in tqdm(range(0, len(rows), POLICY_PROMPTS), desc="rollouts", unit="step"):
+            if len(found) >= wanted:
+                break
             step = start // POLICY_PROMPTS + 1
             batch = range(start, start + POLICY_PROMPTS)
             sampled = await asyncio.gather(
@@ -136,14 +141,15 @@ def main() -> None:
     with initialize_config_dir(str(RECIPES), version_base=None):
         config = compose("quickstart", [f"spark.seed={arguments.seed}"])
     table = pq.read_table(arguments.train_file)
-    wanted = (arguments.steps + SPARE_STEPS) * POLICY_PROMPTS
-    rows = table.slice(0, wanted).to_pylist()
-    questions = list(load_benchmark("verl", arguments.train_file, limit=wanted).questions)
+    limit = arguments.steps * SPARE * POLICY_PROMPTS
+    rows = table.slice(0, limit).to_pylist()
+    questions = list(load_benchmark("verl", arguments.train_file, limit=limit).questions)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(str(arguments.model), log=Path(folder) / "server.log", device="cpu")
         with server:
-            judge_rows = asyncio.run(build(server.base_url, rows, questions, config, tokenizer, arguments.seed))
+            needed = arguments.steps * JUDGE_PROMPTS
+            judge_rows = asyncio.run(build(server.base_url, rows, questions, config, tokenizer, arguments.seed, needed))
     mixed = mix(rows, judge_rows, arguments.steps)
     pq.write_table(pa.Table.from_pylist(mixed, schema=table.schema), arguments.output)
     print(f"{len(mixed)} rows for {arguments.steps} steps: {arguments.output}")

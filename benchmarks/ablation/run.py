@@ -1,12 +1,12 @@
 """Run the ablation: every arm and seed, one run at a time, resumable; results as they come.
 
-    python benchmarks/ablation/run.py --seeds 1 2 3 --steps 40 --output outputs/ablation
-    python benchmarks/ablation/run.py --arms spark grpo --seeds 1      # some of it
+    python benchmarks/ablation/run.py --seeds 1 2 3 --output outputs/ablation
+    python benchmarks/ablation/run.py --variant mixed --arms spark grpo --seeds 1      # some of it
 
 Per seed, data and model are made once and shared by all arms. Each arm trains for the same number of steps on the same
 number of sequences, and is then evaluated: ``test.parquet`` with every test-time strategy, ``judge_test.parquet`` for
-the judge. ``OUTPUT/seed_<n>/<arm>/result.json`` is written last: an arm that has it is not run again, and one that was
-interrupted starts anew. ``collect.py`` makes the tables.
+the judge. ``OUTPUT/VARIANT/seed_<n>/<arm>/result.json`` is written last: an arm that has it is not run again, and one
+that was interrupted starts anew. ``collect.py`` makes the tables.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pathlib import Path
 
 from arms import ARMS, Arm
 
+from spark_verl.embedded.warm_start import VARIANTS
+from spark_verl.evaluation.server import Server
 from spark_verl.summary import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,8 +45,8 @@ def call(command: list[str], log: Path, **variables: str) -> None:
         sys.exit(f"{' '.join(command[:3])} ended with code {code}; see {log}")
 
 
-def prepare(folder: Path, seed: int, steps: int) -> None:
-    """Data, model and offline judge rows of a seed, where they are missing."""
+def prepare(folder: Path, variant: str, seed: int, steps: int, offline: bool) -> None:
+    """Data, model and, for the arm that needs them, offline judge rows of a seed, where they are missing."""
     if not (folder / "data" / "done").exists():
         program = [
             "data_preprocess/handwritten_digits.py",
@@ -56,11 +58,11 @@ def prepare(folder: Path, seed: int, steps: int) -> None:
         call(program, folder / "data.log")
         (folder / "data" / "done").touch()
     if not (folder / "model" / "done").exists():
-        program = ["-m", "spark_verl.embedded.build_model", "--output_dir", str(folder / "model"), "--seed", str(seed)]
-        call(program, folder / "model.log")
+        program = ["-m", "spark_verl.embedded.build_model", "--output_dir", str(folder / "model")]
+        call([*program, "--variant", variant, "--seed", str(seed)], folder / "model.log")
         (folder / "model" / "done").touch()
     mixed = folder / "data" / "offline.parquet"
-    if not mixed.exists():
+    if offline and not mixed.exists():
         program = ["benchmarks/ablation/offline.py", "--model", str(folder / "model"), "--steps", str(steps)]
         files = ["--train_file", str(folder / "data" / "train.parquet"), "--output", f"{mixed}.partial"]
         call([*program, *files, "--seed", str(seed)], folder / "offline.log")
@@ -107,36 +109,51 @@ def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[
 
 
 def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -> dict:
-    """The evaluation's report of a model."""
-    command = [
-        *("-m", "spark_verl.evaluate", str(model), "--device", "cpu", "--output", str(folder / "evaluation")),
-        *("--benchmark", str(shared / "data" / "test.parquet"), str(shared / "data" / "judge_test.parquet")),
-        *("--strategy", *STRATEGIES, "--samples", str(samples), "--max_tokens", "64", "--seed", str(seed)),
+    """The evaluation's report of a model: questions with every strategy, judge prompts answered once."""
+    shared_options = [
+        *("--tokenizer", str(model), "--max_tokens", "64", "--seed", str(seed), "--concurrency", "64"),
         *("--templates", "pkg://spark_verl.embedded/templates", "--judge_temperature", "1.0", "--no_progress"),
     ]
-    call(command, folder / "evaluate.log", HF_HUB_OFFLINE="1")
-    return json.loads((folder / "evaluation" / "report.json").read_text(encoding="utf-8"))
+    options = {
+        # As many votes as a weighted vote of half the samples costs.
+        "test": ["--strategy", *STRATEGIES, "--samples", str(samples), "--majority_samples", str(2 * samples)],
+        "judge_test": ["--strategy", "single"],
+    }
+    merged: dict = {"benchmarks": {}, "judge": {}}
+    with Server(str(model), log=folder / "server.log", device="cpu") as server:
+        for name, own in options.items():
+            output = folder / f"evaluation_{name}"
+            source = ["--base-url", server.base_url, "--benchmark", str(shared / "data" / f"{name}.parquet")]
+            command = ["-m", "spark_verl.evaluate", *source, "--output", str(output), *shared_options, *own]
+            call(command, folder / f"evaluate_{name}.log", HF_HUB_OFFLINE="1")
+            report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+            for part, values in merged.items():
+                values.update(report[part])
+    return merged
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", default="sparse", choices=list(VARIANTS), help="of the embedded model")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM", help="all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=40, help="training steps of every arm")
-    parser.add_argument("--samples", type=int, default=8, help="of best_of_n and weighted_vote")
+    parser.add_argument("--steps", type=int, default=30, help="training steps of every arm")
+    parser.add_argument(
+        "--samples", type=int, default=4, help="of best_of_n and weighted_vote; majority takes twice as many"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "outputs" / "ablation")
     arguments = parser.parse_args()
     todo = [(seed, ARMS[name]) for seed in arguments.seeds for name in arguments.arms]
     for number, (seed, arm) in enumerate(todo, 1):
-        shared = arguments.output.resolve() / f"seed_{seed}"
+        shared = arguments.output.resolve() / arguments.variant / f"seed_{seed}"
         folder = shared / arm.name
-        print(f"[{number}/{len(todo)}] seed {seed}, {arm.name}: {arm.about}", flush=True)
+        print(f"[{number}/{len(todo)}] {arguments.variant}, seed {seed}, {arm.name}: {arm.about}", flush=True)
         if (folder / "result.json").exists():
             print("  done before", flush=True)
             continue
         started = time.time()
-        prepare(shared, seed, arguments.steps)
+        prepare(shared, arguments.variant, seed, arguments.steps, arm.offline)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         model, cost = train(arm, folder, shared, seed, arguments.steps)

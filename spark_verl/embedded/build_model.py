@@ -1,6 +1,6 @@
 r"""Build the embedded model: a Qwen2.5-VL of about one million parameters, warm-started on the digit task.
 
-    python -m spark_verl.embedded.build_model --output_dir DIR [--seed 0]
+    python -m spark_verl.embedded.build_model --output_dir DIR [--seed 0] [--variant sparse]
 
 The folder is loaded by ``AutoProcessor``, ``AutoTokenizer``, ``AutoModelForImageTextToText`` and vLLM without network.
 
@@ -17,6 +17,11 @@ What it was taught, from random weights and from training digits only (``warm_st
 So at temperature 1 it knows every format, answers about half of held-out questions right and judges about as well as a
 coin, though nine in ten of its careful answers and more than eight in ten of its careful verdicts are right. The
 careful shares come out up to 11 points lower than taught, depending on the seed.
+
+The variant ``sparse`` is for the ablation: 1,000 skill steps, so that a careful answer goes wrong more often, and no
+careful answer to a question among the habits. Its answers start at chance (7 % right), while one judgement in six and
+three reflections in ten are careful. It stands in for questions on which a model hardly ever succeeds when it is asked
+directly, though looking at an attempt makes it work the question out.
 
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm
@@ -39,7 +44,7 @@ from tqdm import tqdm
 from spark_verl.embedded.demonstrations import TEMPLATES
 from spark_verl.embedded.model import build_model
 from spark_verl.embedded.tokenizer import build_processor
-from spark_verl.embedded.warm_start import Schedule, teach_habits, teach_perception
+from spark_verl.embedded.warm_start import VARIANTS, Schedule, teach_habits, teach_perception
 from spark_verl.judge.templates import TemplateSet
 from spark_verl.progress import bar_options
 
@@ -73,11 +78,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", required=True, help="folder for the model")
     parser.add_argument("--seed", type=int, default=0, help="seed of initial weights and demonstrations")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), default="mixed", help="what its answers start from")
     parser.add_argument("--device_threads", type=int, default=min(2, os.cpu_count() or 1), help="threads that compute")
     parser.add_argument("--steps", type=int, help="cap on the steps of each stage, for a quick trial of the plumbing")
     args = parser.parse_args()
     torch.set_num_threads(args.device_threads)
-    schedule = Schedule()
+    schedule = VARIANTS[args.variant]
     if args.steps is not None:
         names = ("perception_steps", "skill_steps", "habit_steps")
         schedule = replace(schedule, **{name: min(args.steps, getattr(schedule, name)) for name in names})

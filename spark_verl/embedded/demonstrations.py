@@ -45,6 +45,10 @@ ROLE_SHARES = {"policy": 0.4, "pointwise": 0.2, "pairwise": 0.2, "reflection": 0
 CAREFUL_SHARES = {"policy": 0.52, "pointwise": 0.18, "pairwise": 0.18, "reflection": 0.3}
 """Share of careful demonstrations for each kind of prompt: how often the warm-started model shows what it can do."""
 
+SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {"policy": 0.0}
+"""The same for the variant ``sparse``: asked a question, the model only guesses, so its own reward is at chance; asked
+to judge an attempt or to reflect on it, it sometimes works the question out."""
+
 SKILL_ROLE_SHARES = {"policy": 0.3, "pointwise": 0.25, "pairwise": 0.25, "reflection": 0.2}
 """The same while only the careful habit is learned; judging takes longer to learn than solving."""
 

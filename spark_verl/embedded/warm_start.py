@@ -3,7 +3,7 @@
 1. *Perception.* The vision tower alone learns to read single digits: the scalar products of a tile's image tokens with
    the embeddings of the ten numerals, added up, are its logits. So image tokens speak the language of the text model.
 2. *Skill.* The vision tower is frozen, every tile is encoded once, and the text model learns the careful habit.
-3. *Habits.* Mostly sloppy demonstrations are mixed in, in the shares of ``demonstrations.CAREFUL_SHARES``.
+3. *Habits.* Mostly sloppy demonstrations are mixed in, in the shares of :attr:`Schedule.careful_shares`.
 
 Only training digits are used. Digits are shifted by up to 0.7 grey levels, which is what makes held-out ones readable.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import torch
@@ -26,6 +26,7 @@ from spark_verl.embedded.demonstrations import (
     CAREFUL_SHARES,
     ROLE_SHARES,
     SKILL_ROLE_SHARES,
+    SPARSE_CAREFUL_SHARES,
     Demonstration,
     draw_demonstration,
 )
@@ -38,7 +39,7 @@ VERDICT_WEIGHT = 4.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length and step size of each stage.
+    """Length and step size of each stage, and what the last one shows.
 
     Attributes:
         perception_steps, perception_batch, perception_lr: Stage 1, in digits.
@@ -47,6 +48,7 @@ class Schedule:
         lr, matrix_lr: Highest learning rates of stages 2 and 3, for AdamW (embeddings, norms, biases) and for Muon
             (weight matrices); both stages together are one warm-up and cosine.
         views: Shifted copies of every training digit that stages 2 and 3 choose from.
+        careful_shares: Share of careful demonstrations in stage 3 for each kind of prompt.
     """
 
     perception_steps: int = 250
@@ -58,11 +60,20 @@ class Schedule:
     lr: float = 3e-3
     matrix_lr: float = 5e-3
     views: int = 4
+    careful_shares: dict[str, float] = field(default_factory=CAREFUL_SHARES.copy)
 
     @property
     def steps(self) -> int:
         """Steps of all stages together."""
         return self.perception_steps + self.skill_steps + self.habit_steps
+
+
+VARIANTS: dict[str, Schedule] = {
+    "mixed": Schedule(),
+    "sparse": Schedule(skill_steps=1000, careful_shares=SPARSE_CAREFUL_SHARES),
+}
+"""``mixed``: half of its answers are right, all tasks start with a reward (the quickstart). ``sparse``: a less skilled
+model whose answers are guesses, so that reinforcement learning on questions alone has next to nothing to learn from."""
 
 
 def shift(grey: Tensor, generator: torch.Generator, reach: float = 0.7) -> Tensor:
@@ -202,8 +213,8 @@ def teach_habits(
     # Muon learns the same in about half of AdamW's steps here; it is meant for matrices only.
     optimizers = [_muon(matrices, schedule.matrix_lr), _adamw([(others, schedule.lr)], 0.01)]
     stages = (
-        ("skill", schedule.skill_steps, dict.fromkeys(CAREFUL_SHARES, 1.0), SKILL_ROLE_SHARES),
-        ("habits", schedule.habit_steps, CAREFUL_SHARES, ROLE_SHARES),
+        ("skill", schedule.skill_steps, dict.fromkeys(schedule.careful_shares, 1.0), SKILL_ROLE_SHARES),
+        ("habits", schedule.habit_steps, schedule.careful_shares, ROLE_SHARES),
     )
     step, steps = 0, schedule.skill_steps + schedule.habit_steps
     for name, length, careful_shares, role_shares in stages:
