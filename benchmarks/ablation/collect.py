@@ -2,9 +2,10 @@
 
     python benchmarks/ablation/collect.py outputs/ablation --output docs/results
 
-writes ``embedded.json`` (every figure of every arm and seed), ``embedded.md`` (means over seeds with 95 % intervals,
-and differences to SPARK on the same seeds) and ``embedded.png``. Intervals are Student's over seeds: with three seeds
-they are wide, and say how far another seed may be off, which an interval over questions does not.
+writes, for each variant of the embedded model that was run, ``embedded_VARIANT.json`` (every figure of every arm and
+seed), ``embedded_VARIANT.md`` (means over seeds with 95 % intervals, and differences to SPARK on the same seeds) and
+two pictures. Intervals are Student's over seeds: with three seeds they are wide, and say how far another seed may be
+off, which an interval over questions does not.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import matplotlib
 import numpy as np
 from arms import ARMS
 from scipy import stats
+
+from spark_verl.summary import read_metrics
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -50,18 +53,36 @@ def _reflection(source: str) -> Callable[[Result], float]:
     return lambda result: result["evaluation"]["benchmarks"]["judge_test"]["single"]["benchmark"][key]
 
 
+def _reflected(change: str) -> Callable[[Result], float]:
+    """Share of wrong first answers that ``reflect`` set right ("fixed"), or of right ones that it broke ("broken")."""
+
+    def read(result: Result) -> float:
+        single = _test("single")(result)
+        changed = result["evaluation"]["benchmarks"]["test"]["reflect"]["judge"][change]
+        return changed / (1.0 - single if change == "fixed" else single)
+
+    return read
+
+
+def _equal_tokens(strategy: str) -> Callable[[Result], float]:
+    return lambda result: result["evaluation"]["benchmarks"]["test"][strategy]["equal_tokens"]["accuracy"]["value"]
+
+
 FIGURES: dict[str, tuple[str, Callable[[Result], float], bool]] = {
     "policy, single pass": ("%", _test("single"), True),
     "reflect": ("%", _test("reflect"), True),
-    "majority": ("%", _test("majority"), True),
+    "majority at its tokens": ("%", _equal_tokens("reflect"), True),
     "best of n": ("%", _test("best_of_n"), True),
     "weighted vote": ("%", _test("weighted_vote"), True),
+    "majority at their tokens": ("%", _equal_tokens("weighted_vote"), True),
     "pointwise": ("%", _judge("judge_test: spark/pointwise", "accuracy"), True),
     "pairwise": ("%", _judge("judge_test: spark/pairwise", "accuracy"), True),
     "position bias": ("%", _judge("judge_test: spark/pairwise", "position", "bias"), False),
-    "wrong attempts fixed": ("%", _reflection("reflection"), True),
-    "right attempts broken": ("%", lambda result: 1.0 - _reflection("reflection_keep")(result), False),
-    "ECE on own answers": ("", _judge("test: own answers", "calibration", "ece"), False),
+    "reflect: wrong fixed": ("%", _reflected("fixed"), True),
+    "reflect: right broken": ("%", _reflected("broken"), False),
+    "shown wrong, fixed": ("%", _reflection("reflection"), True),
+    "shown right, broken": ("%", lambda result: 1.0 - _reflection("reflection_keep")(result), False),
+    "ECE, own answers": ("", _judge("test: own answers", "calibration", "ece"), False),
     "tokens, single pass": ("tokens", _tokens("single"), False),
     "tokens, reflect": ("tokens", _tokens("reflect"), False),
     "tokens, weighted vote": ("tokens", _tokens("weighted_vote"), False),
@@ -77,11 +98,26 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
+def learning_share(metrics: Path) -> float | None:
+    """Share of a run's sequences whose group had different rewards: the others have advantage 0 and teach nothing."""
+    if not metrics.is_file():
+        return None
+    rows = useful = 0.0
+    for values in read_metrics(metrics).values():
+        for name, count in values.items():
+            if name.startswith("spark/") and name.endswith("/count"):
+                rows += count
+                useful += count * (1.0 - values[f"{name.removesuffix('/count')}/zero_variance_rate"])
+    return useful / rows if rows else None
+
+
 def read_results(folder: Path) -> dict[str, dict[int, Result]]:
-    """Finished runs, ``{arm: {seed: result}}``, arms in the order of ``arms.py``."""
+    """Finished runs of a variant, ``{arm: {seed: result}}``, arms in the order of ``arms.py``."""
     found: dict[str, dict[int, Result]] = {name: {} for name in ARMS}
     for file in sorted(folder.glob("seed_*/*/result.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
+        if result["cost"]:
+            result["cost"]["learning"] = learning_share(file.with_name("metrics.jsonl"))
         found[result["arm"]][result["seed"]] = result
     return {name: seeds for name, seeds in found.items() if seeds}
 
@@ -90,7 +126,7 @@ def figure(result: Result, name: str) -> float | None:
     """A figure of a result; None where the evaluation has none, such as a calibration without any judgement."""
     try:
         value = FIGURES[name][1](result)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ZeroDivisionError):
         return None
     return None if value is None else float(value)
 
@@ -126,31 +162,77 @@ def _cell(mean: float, half: float | None, unit: str) -> str:
     return f"{scale * mean:.{digits}f}{width}"
 
 
-def tables(results: dict[str, dict[int, Result]], summary: dict[str, dict[str, Any]]) -> str:
-    """The Markdown page."""
-    names = [name for name in FIGURES if any(name in figures for figures in summary.values())]
-    lines = ["# Ablation on the embedded task", "", __doc__.split("\n\n")[0], ""]
-    lines += ["Accuracies and rates in %, mean ± half of Student's 95 % interval over seeds.", ""]
+def tables(results: dict[str, dict[int, Result]], summary: dict[str, dict[str, Any]], variant: str) -> str:
+    """The Markdown page of a variant. Arms are columns: there are more figures than fit beside each other."""
+    arms = list(summary)
+    lines = [f"# Ablation on the embedded task, variant `{variant}`", ""]
+    lines += [
+        "Made by `bash run_scripts/ablate.sh --variant " + variant + "` and `benchmarks/ablation/collect.py`.",
+        "",
+    ]
+    lines += [f"- **{arm}**: {ARMS[arm].about}; seeds {', '.join(map(str, sorted(results[arm])))}" for arm in arms]
+    lines += ["", "Accuracies and rates in %, mean ± half of Student's 95 % interval over seeds (none for one seed)."]
     for title, prefix in (("Figures", ""), ("SPARK minus the arm, on the same seeds", "spark_minus_this")):
-        lines += [f"## {title}", "", "| arm | seeds | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
-        for arm, figures in summary.items():
-            if prefix and arm == "spark":
-                continue
+        shown = [arm for arm in arms if not prefix or arm != "spark"]
+        rows = []
+        for name, (unit, _, _) in FIGURES.items():
             cells = []
-            for name in names:
-                entry = figures.get(name, {})
+            for arm in shown:
+                entry = summary[arm].get(name, {})
                 mean, half = entry.get(prefix or "mean"), entry.get(f"{prefix}_half_width" if prefix else "half_width")
-                cells.append("–" if mean is None else _cell(mean, half, FIGURES[name][0]))
-            lines.append(f"| {arm} | {', '.join(map(str, sorted(results[arm])))} | " + " | ".join(cells) + " |")
-        lines.append("")
-    lines += ["## Arms and cost", "", "| arm | what it is | steps | sequences | tokens | seconds |", "|---" * 6 + "|"]
+                cells.append("–" if mean is None else _cell(mean, half, unit))
+            if set(cells) != {"–"}:
+                rows.append(f"| {name} | " + " | ".join(cells) + " |")
+        if rows:
+            lines += ["", f"## {title}", "", "| | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|", *rows]
+    lines += ["", "## Cost of training", "", "Means over seeds.", ""]
+    lines += ["| | steps | sequences | of them with an advantage | tokens | seconds |", "|---" * 6 + "|"]
     for arm, seeds in results.items():
         costs = [result["cost"] for result in seeds.values() if result["cost"]]
-        means = [
-            f"{np.mean([cost[key] for cost in costs]):,.0f}" for key in ("steps", "sequences", "tokens", "seconds")
-        ]
-        lines.append(f"| {arm} | {ARMS[arm].about} | " + " | ".join(means if costs else ["–"] * 4) + " |")
+        if costs:
+            mean = {key: np.mean([cost[key] for cost in costs]) for key in ("steps", "sequences", "tokens", "seconds")}
+            shares = [cost["learning"] for cost in costs if cost["learning"] is not None]
+            learning = f"{np.mean(shares):.0%}" if shares else "–"
+            lines.append(
+                f"| {arm} | {mean['steps']:.0f} | {mean['sequences']:,.0f} | {learning} | {mean['tokens']:,.0f} |"
+                f" {mean['seconds']:.0f} |"
+            )
     return "\n".join(lines) + "\n"
+
+
+def draw_curves(results: dict[str, dict[int, Result]], path: Path) -> None:
+    """Validation accuracy of policy and judge over training steps: every seed, and their mean."""
+    panels = {
+        "questions, single pass": "spark_digits",
+        "pointwise": "spark/pointwise",
+        "pairwise": "spark/pairwise",
+        "reflection on wrong attempts": "spark/reflection",
+    }
+    chart, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.2), sharey=True)
+    colours = dict(zip(results, plt.get_cmap("tab10").colors, strict=False))
+    for axis, (title, source) in zip(axes, panels.items(), strict=True):
+        key = f"val-core/{source}/acc/mean@1"
+        for arm, seeds in results.items():
+            curves = [
+                {int(step): 100 * values[key] for step, values in result["cost"]["curve"].items() if key in values}
+                for result in seeds.values()
+                if result["cost"]
+            ]
+            for curve in curves:
+                axis.plot(list(curve), list(curve.values()), color=colours[arm], alpha=0.25, linewidth=1)
+            steps = sorted(set.intersection(*map(set, curves))) if curves else []
+            if steps:
+                means = [np.mean([curve[step] for curve in curves]) for step in steps]
+                axis.plot(steps, means, "o-", color=colours[arm], label=arm, markersize=3)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("step", fontsize=9)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("%", fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    chart.legend(handles, labels, loc="lower center", ncols=max(1, len(labels)), fontsize=8, frameon=False)
+    chart.tight_layout(rect=(0, 0.09, 1, 1))
+    chart.savefig(path, dpi=150)
+    plt.close(chart)
 
 
 def draw(summary: dict[str, dict[str, Any]], path: Path) -> None:
@@ -189,18 +271,23 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="the folder that run.py wrote")
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
     arguments = parser.parse_args()
-    results = read_results(arguments.results)
-    if not results:
-        raise SystemExit(f"no finished run in {arguments.results}: seed_*/*/result.json")
-    summary = summarize(results)
+    variants = {folder.name: read_results(folder) for folder in sorted(arguments.results.glob("*")) if folder.is_dir()}
+    variants = {name: results for name, results in variants.items() if results}
+    if not variants:
+        raise SystemExit(f"no finished run in {arguments.results}: */seed_*/*/result.json")
     arguments.output.mkdir(parents=True, exist_ok=True)
-    costs = {arm: {seed: result["cost"] for seed, result in seeds.items()} for arm, seeds in results.items()}
-    (arguments.output / "embedded.json").write_text(
-        json.dumps({"figures": summary, "cost": costs}, indent=1) + "\n", encoding="utf-8"
-    )
-    (arguments.output / "embedded.md").write_text(tables(results, summary), encoding="utf-8")
-    draw(summary, arguments.output / "embedded.png")
-    print(tables(results, summary))
+    for variant, results in variants.items():
+        summary = summarize(results)
+        costs = {arm: {seed: result["cost"] for seed, result in seeds.items()} for arm, seeds in results.items()}
+        page, stem = tables(results, summary, variant), arguments.output / f"embedded_{variant}"
+        figures = json.dumps({"variant": variant, "figures": summary, "cost": costs}, indent=1)
+        stem.with_suffix(".json").write_text(figures + "\n", encoding="utf-8")
+        stem.with_suffix(".md").write_text(
+            f"{page}\n![figures]({stem.name}.png)\n\n![curves]({stem.name}_curves.png)\n", encoding="utf-8"
+        )
+        draw(summary, stem.with_suffix(".png"))
+        draw_curves(results, stem.with_name(f"{stem.name}_curves.png"))
+        print(page)
 
 
 if __name__ == "__main__":
