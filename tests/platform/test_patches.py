@@ -187,3 +187,25 @@ def test_linear_weights_stay_and_can_be_updated(run_python):
     assert result["after"] == (64 * 64, pytest.approx(64.0))
     if result["onednn"]:
         assert result["before"][0] == 0, "vLLM keeps the weights now: the plugin can go"
+
+
+ENGINE_THREADS = """
+import os
+import torch
+import verl
+from spark_verl.platform.vllm_cpu import register
+
+# Threads of the process that forked this one are not its own.
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+register()
+register()
+result = torch.get_num_threads()
+"""
+
+
+@pytest.mark.parametrize(
+    ("threads", "environment", "expected"),
+    [(4, {"VERL_PLATFORM": "cpu"}, 3), (2, {"VERL_PLATFORM": "cpu"}, 1), (1, {"VERL_PLATFORM": "cpu"}, 1), (4, {}, 4)],
+)
+def test_engine_leaves_a_core_to_those_that_feed_it(run_python, threads: int, environment: dict, expected: int):
+    assert run_python(ENGINE_THREADS, OMP_NUM_THREADS=str(threads), **environment) == expected
