@@ -1,6 +1,7 @@
 """What the judge costs: a SPARK step beside other ways to train on as many sequences, in one run of this script.
 
     python benchmarks/step_cost.py --data DIR --model DIR [--repeats 2] [--json FILE]
+    python benchmarks/step_cost.py --data DIR --model DIR --scale [--json FILE]
 
 ``DIR`` are the folders that the quickstart leaves in ``outputs/quickstart``. All arms sample with the same engine from
 the same model, 8 responses per prompt, whose lengths are drawn from a log-normal distribution (median 32 tokens,
@@ -18,6 +19,9 @@ verl        the same 24 prompts with ``verl.trainer.main_ppo``: verl's own sampl
 
 Arms are run one after the other, ``--repeats`` times. Medians over steps are printed, and ratios with 95 % bootstrap
 intervals. The hidden share is (barrier - spark) / (barrier - policy part of two-phase) in seconds of generation.
+
+``--scale`` runs ``spark`` and ``grpo`` with 8 to 64 policy prompts (and as many sequences for ``grpo``), and with one
+and two ranks (as many FSDP ranks and vLLM replicas), and prints the ratio for each.
 """
 
 from __future__ import annotations
@@ -32,33 +36,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from runs import BENCHMARKS, STOCK_VERL, run
 
-POLICY_PROMPTS, JUDGE_PROMPTS, SAMPLES = 8, 16, 8
+POLICY_PROMPTS, SAMPLES = 8, 8
+JUDGE_PROMPTS = 2  # per policy prompt
+SCALES = ((8, 1), (8, 2), (16, 1), (32, 1), (64, 1))
+"""Policy prompts and ranks of ``--scale``."""
 STAGES = ("step", "gen", "old_log_prob", "ref", "adv", "update_actor", "update_weights")
 PLAIN = ["spark.enable=false"]
 
 
-def interleave(data: Path, folder: Path) -> dict[str, Path]:
-    """Training files of the arms without online judge data.
+def interleave(data: Path, folder: Path, prompts: int) -> dict[str, Path]:
+    """Training files of the arms without online judge data, for steps of ``prompts`` policy prompts.
 
     Returns:
-        ``mixed``: every 24 rows hold 8 policy and 16 judge prompts; ``judge``: the judge prompts alone.
+        ``mixed``: policy prompts and twice as many judge prompts, step by step; ``judge``: the judge prompts alone.
     """
     policy = pq.read_table(data / "train.parquet").to_pylist()
     table = pq.read_table(data / "judge_test.parquet")
     judge = table.to_pylist()
     mixed: list[dict] = []
-    for step in range(min(len(policy) // POLICY_PROMPTS, len(judge) // JUDGE_PROMPTS)):
-        mixed += policy[step * POLICY_PROMPTS : (step + 1) * POLICY_PROMPTS]
-        mixed += judge[step * JUDGE_PROMPTS : (step + 1) * JUDGE_PROMPTS]
-    files = {"mixed": folder / "mixed.parquet", "judge": folder / "judge.parquet"}
+    of_judge = prompts * JUDGE_PROMPTS
+    for step in range(min(len(policy) // prompts, len(judge) // of_judge)):
+        mixed += policy[step * prompts : (step + 1) * prompts]
+        mixed += judge[step * of_judge : (step + 1) * of_judge]
+    files = {"mixed": folder / f"mixed_{prompts}.parquet", "judge": folder / "judge.parquet"}
     pq.write_table(pa.Table.from_pylist(mixed, schema=table.schema), files["mixed"])
     pq.write_table(table, files["judge"])
     return files
 
 
-def arms(files: dict[str, Path], loops: Path, longest: int) -> dict[str, tuple[str, list[str]]]:
+def arms(
+    files: dict[str, Path], loops: Path, longest: int, prompts: int = POLICY_PROMPTS, ranks: int = 1
+) -> dict[str, tuple[str, list[str]]]:
     """``{name: (module, overrides)}``."""
     shared = [
+        f"trainer.n_gpus_per_node={ranks}",
         "data.shuffle=false",
         f"data.max_response_length={longest}",
         f"actor_rollout_ref.rollout.max_model_len={192 + longest}",
@@ -74,16 +85,16 @@ def arms(files: dict[str, Path], loops: Path, longest: int) -> dict[str, tuple[s
 
     # Answers only: candidates as long as these responses would not fit into the prompts of the other arms.
     sources = [f"spark.{objective}.cot_share=0" for objective in ("pointwise", "pairwise", "reflection")]
-    spark = [*shared, *batch(POLICY_PROMPTS), *sources]
+    spark = [*shared, *batch(prompts), *sources]
     barrier = "actor_rollout_ref.rollout.agent.agent_loop_manager_class=schedules.BarrierManager"
-    every = POLICY_PROMPTS + JUDGE_PROMPTS
+    every = prompts * (1 + JUDGE_PROMPTS)
     return {
         "spark": ("spark_verl.main", spark),
         "barrier": ("spark_verl.main", [*spark, barrier]),
-        "two-phase: policy": ("spark_verl.main", [*shared, *batch(POLICY_PROMPTS), *PLAIN]),
+        "two-phase: policy": ("spark_verl.main", [*shared, *batch(prompts), *PLAIN]),
         "two-phase: judge": (
             "spark_verl.main",
-            [*shared, *batch(JUDGE_PROMPTS), *PLAIN, f"data.train_files={files['judge']}"],
+            [*shared, *batch(prompts * JUDGE_PROMPTS), *PLAIN, f"data.train_files={files['judge']}"],
         ),
         "grpo": ("spark_verl.main", [*shared, *batch(every), *PLAIN, f"data.train_files={files['mixed']}"]),
         "verl": (
@@ -115,19 +126,44 @@ def report(found: dict[str, list[dict[str, float]]]) -> dict:
     n = min(len(found["two-phase: policy"]), len(found["two-phase: judge"]))
     two_phase = seconds("two-phase: policy", "step")[:n] + seconds("two-phase: judge", "step")[:n]
     spark = seconds("spark", "step")
+
+    def per_token(arm: str) -> np.ndarray:
+        return seconds(arm, "step") / np.array([step["perf/total_num_tokens"] for step in found[arm]])
+
     ratios = {
         "spark / grpo": ratio(spark, seconds("grpo", "step"), rng),
+        "spark / grpo, per token": ratio(per_token("spark"), per_token("grpo"), rng),
         "spark / verl": ratio(spark, seconds("verl", "step"), rng),
         "spark / barrier": ratio(spark, seconds("barrier", "step"), rng),
         "spark / two-phase": ratio(spark, two_phase, rng),
     }
     print()
     for name, (value, low, high) in ratios.items():
-        print(f"{name:<20}{value:>8.2f}   95 % interval {low:.2f} to {high:.2f}")
+        print(f"{name:<26}{value:>8.2f}   95 % interval {low:.2f} to {high:.2f}")
     gen = {arm: medians[arm]["gen"] for arm in ("spark", "barrier", "two-phase: policy")}
     hidden = (gen["barrier"] - gen["spark"]) / (gen["barrier"] - gen["two-phase: policy"])
     print(f"{'judge generation hidden behind the policy':<44}{hidden:.0%}")
     return {"medians": medians, "ratios": ratios, "hidden": hidden, "steps": found}
+
+
+def scale(data: Path, model: Path, folder: Path, loops: Path, longest: int, steps: int, repeats: int) -> list[dict]:
+    """SPARK beside GRPO at growing batches and with two ranks; prints and returns a row for each size."""
+    rows, rng = [], np.random.default_rng(0)
+    for prompts, ranks in SCALES:
+        todo = arms(interleave(data, folder, prompts), loops, longest, prompts, ranks)
+        seconds: dict[str, list[float]] = {"spark": [], "grpo": []}
+        for _ in range(repeats):
+            for name, values in seconds.items():
+                module, overrides = todo[name]
+                values += [step["timing_s/step"] for step in run(overrides, data, model, steps, 1, module)]
+        value, low, high = ratio(np.array(seconds["spark"]), np.array(seconds["grpo"]), rng)
+        rows.append({"prompts": prompts, "ranks": ranks, "ratio": value, "low": low, "high": high, **seconds})
+        print(
+            f"{prompts:>3} policy prompts, {ranks} ranks: spark {np.median(seconds['spark']):.2f} s,"
+            f" grpo {np.median(seconds['grpo']):.2f} s, ratio {value:.2f} [{low:.2f}, {high:.2f}]",
+            flush=True,
+        )
+    return rows
 
 
 def main() -> None:
@@ -135,10 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with train, test and judge_test.parquet")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--steps", type=int, default=8, help="steps measured per run")
+    parser.add_argument("--steps", type=int, default=8, help="steps measured per run; at most 3 with --scale")
     parser.add_argument("--repeats", type=int, default=2, help="runs per arm")
     parser.add_argument("--longest", type=int, default=256, help="longest response in tokens")
     parser.add_argument("--only", action="append", help="run this arm only (may be repeated); no ratios then")
+    parser.add_argument("--scale", action="store_true", help="SPARK beside GRPO at growing batches, and two ranks")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     data, model = arguments.data.resolve(), arguments.model.resolve()
@@ -146,7 +183,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         loops = Path(folder) / "agent_loops.yaml"
         loops.write_text("- name: long_tail\n  _target_: schedules.LongTailAgentLoop\n", encoding="utf-8")
-        todo = arms(interleave(data, Path(folder)), loops, arguments.longest)
+        if arguments.scale:
+            steps, files = min(arguments.steps, 3), Path(folder)
+            rows = scale(data, model, files, loops, arguments.longest, steps, arguments.repeats)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+            return
+        todo = arms(interleave(data, Path(folder), POLICY_PROMPTS), loops, arguments.longest)
         for repeat in range(arguments.repeats):
             for name, (module, overrides) in todo.items():
                 if arguments.only and name not in arguments.only:
