@@ -1,0 +1,62 @@
+"""What ``step_cost.py`` compares really is comparable: same lengths, same numbers of sequences, honest ratios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import schedules
+import step_cost
+from hydra import compose, initialize_config_dir
+
+from spark_verl.config import load_spark_config
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+def test_lengths_are_long_tailed_cut_off_and_the_same_for_the_same_key() -> None:
+    lengths = np.array([schedules.response_length(f"row {i}", longest=256) for i in range(4000)])
+    again = [schedules.response_length(f"row {i}", longest=256) for i in range(10)]
+    assert lengths[:10].tolist() == again
+    assert np.median(lengths) == pytest.approx(schedules.MEDIAN, rel=0.1)
+    assert lengths.min() >= 1 and lengths.max() == 256
+    # Log-normal: the 90th percentile is exp(1.28 sigma) times the median.
+    assert np.percentile(lengths, 90) == pytest.approx(schedules.MEDIAN * np.exp(1.2816 * schedules.SIGMA), rel=0.12)
+
+
+def test_half_of_all_answers_are_right() -> None:
+    scores = [schedules.compute_score("digits", f"text {i}", "7") for i in range(2000)]
+    assert np.mean([score["acc"] for score in scores]) == pytest.approx(0.5, abs=0.04)
+    assert schedules.compute_score("digits", "", "7")["answer"] is None
+
+
+@pytest.mark.parametrize(("prompts", "ranks"), step_cost.SCALES)
+def test_every_arm_has_as_many_sequences(data_folder: Path, tmp_path: Path, prompts: int, ranks: int) -> None:
+    files = step_cost.interleave(Path(data_folder), tmp_path, prompts)
+    sequences = {}
+    for name, (_, overrides) in step_cost.arms(files, tmp_path / "loops.yaml", 256, prompts, ranks).items():
+        # Files that do not exist here are not read when a recipe is composed.
+        with initialize_config_dir(str(RECIPES), version_base=None):
+            config = compose("quickstart", overrides)
+        spark = load_spark_config(config)
+        per_question = spark.judge_prompts_per_group + spark.reflection_prompts_per_group if spark.enable else 0
+        sequences[name] = config.data.train_batch_size * (1 + per_question) * config.actor_rollout_ref.rollout.n
+        assert config.trainer.n_gpus_per_node == ranks
+    total = prompts * 3 * 8
+    two_phases = {name: sequences.pop(name) for name in list(sequences) if name.startswith("two-phase")}
+    assert set(sequences.values()) == {total} and sum(two_phases.values()) == total
+
+
+def test_mixed_steps_hold_two_judge_prompts_per_question(data_folder: Path, tmp_path: Path) -> None:
+    mixed = pq.read_table(step_cost.interleave(Path(data_folder), tmp_path, 8)["mixed"]).to_pylist()
+    for start in range(0, 48, 24):
+        roles = [row["extra_info"]["role"] for row in mixed[start : start + 24]]
+        assert roles == ["policy"] * 8 + ["judge"] * 16
+
+
+def test_ratio_has_its_value_inside_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    value, low, high = step_cost.ratio(rng.normal(2.0, 0.1, 40), rng.normal(1.0, 0.05, 40), rng)
+    assert low < value < high and value == pytest.approx(2.0, rel=0.05)
