@@ -42,9 +42,13 @@ class LongTailAgentLoop(SingleTurnAgentLoop):
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
-    """verl's signature: half of all texts are right, by their checksum, so that most groups have both outcomes."""
-    right = float(zlib.crc32(solution_str.encode("utf-8", errors="replace")) % 2)
-    return {"score": right, "acc": right, "answer": solution_str.strip()[:12] or None}
+    """verl's signature: half of all texts are right, by their checksum, so that most groups have both outcomes.
+
+    The checksum is the answer as well: a right and a wrong response with the same answer would make no judge prompt.
+    """
+    checksum = zlib.crc32(solution_str.encode("utf-8", errors="replace"))
+    right = float(checksum % 2)
+    return {"score": right, "acc": right, "answer": str(checksum)}
 
 
 class BarrierWorker(SparkWorker):

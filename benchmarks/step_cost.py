@@ -198,6 +198,7 @@ def main() -> None:
                 steps = run(overrides, data, model, arguments.steps, module=module)
                 found.setdefault(name, []).extend(steps)
                 print("  step seconds " + " ".join(f"{step['timing_s/step']:.2f}" for step in steps), flush=True)
+                print("  tokens " + " ".join(f"{step['perf/total_num_tokens']:.0f}" for step in steps), flush=True)
     if arguments.only:
         return
     figures = report(found)

@@ -71,10 +71,10 @@ def _equal_tokens(strategy: str) -> Callable[[Result], float]:
 FIGURES: dict[str, tuple[str, Callable[[Result], float], bool]] = {
     "policy, single pass": ("%", _test("single"), True),
     "reflect": ("%", _test("reflect"), True),
-    "majority at its tokens": ("%", _equal_tokens("reflect"), True),
+    "majority at reflect's tokens": ("%", _equal_tokens("reflect"), True),
     "best of n": ("%", _test("best_of_n"), True),
     "weighted vote": ("%", _test("weighted_vote"), True),
-    "majority at their tokens": ("%", _equal_tokens("weighted_vote"), True),
+    "majority at the vote's tokens": ("%", _equal_tokens("weighted_vote"), True),
     "pointwise": ("%", _judge("judge_test: spark/pointwise", "accuracy"), True),
     "pairwise": ("%", _judge("judge_test: spark/pairwise", "accuracy"), True),
     "position bias": ("%", _judge("judge_test: spark/pairwise", "position", "bias"), False),
@@ -201,21 +201,23 @@ def tables(results: dict[str, dict[int, Result]], summary: dict[str, dict[str, A
 
 
 def draw_curves(results: dict[str, dict[int, Result]], path: Path) -> None:
-    """Validation accuracy of policy and judge over training steps: every seed, and their mean."""
+    """Validation accuracy of policy and judge over training steps, from the arm ``base`` on: seeds and their mean."""
     panels = {
-        "questions, single pass": "spark_digits",
+        "policy, single pass": "spark_digits",
         "pointwise": "spark/pointwise",
         "pairwise": "spark/pairwise",
-        "reflection on wrong attempts": "spark/reflection",
+        "shown wrong, fixed": "spark/reflection",
     }
     chart, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.2), sharey=True)
     colours = dict(zip(results, plt.get_cmap("tab10").colors, strict=False))
     for axis, (title, source) in zip(axes, panels.items(), strict=True):
         key = f"val-core/{source}/acc/mean@1"
+        start = {seed: figure(result, title) for seed, result in results.get("base", {}).items()}
         for arm, seeds in results.items():
             curves = [
-                {int(step): 100 * values[key] for step, values in result["cost"]["curve"].items() if key in values}
-                for result in seeds.values()
+                ({} if start.get(seed) is None else {0: 100 * start[seed]})
+                | {int(step): 100 * values[key] for step, values in result["cost"]["curve"].items() if key in values}
+                for seed, result in seeds.items()
                 if result["cost"]
             ]
             for curve in curves:
@@ -254,6 +256,8 @@ def draw(summary: dict[str, dict[str, Any]], path: Path) -> None:
             half = None if entry["half_width"] is None else 100 * entry["half_width"]
             axis.errorbar(100 * entry["mean"], place, xerr=half, fmt="D", color=colour, markersize=5, capsize=3)
         axis.set_title(name, fontsize=10)
+        # With two seeds an interval can be wider than what a rate can be.
+        axis.set_xlim(0, 100)
         axis.set_yticks(range(len(arms)), arms)
         axis.grid(axis="x", alpha=0.3)
     axes.flat[0].invert_yaxis()

@@ -160,7 +160,9 @@ def main() -> None:
         found = evaluate(model, folder, shared, seed, arguments.samples)
         result = {"arm": arm.name, "about": arm.about, "seed": seed, "cost": cost, "evaluation": found}
         (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        # Checkpoints are two hundred times as large as what is kept.
+        # The state to resume from is not needed any more; the model is, for whoever wants to ask it something else.
+        if cost:
+            shutil.move(model, folder / "model")
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         accuracy = found["benchmarks"]["test"]["single"]["accuracy"]
         print(f"  {time.time() - started:.0f} s, single pass {accuracy['value']:.1%}", flush=True)
