@@ -132,6 +132,13 @@ def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -
     return merged
 
 
+def tabulate(output: Path, results: Path | None) -> None:
+    """The tables of everything that is finished, where they are wanted."""
+    if results is not None:
+        program = ["benchmarks/ablation/collect.py", str(output.resolve()), "--output", str(results.resolve())]
+        call(program, output / "collect.log")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,6 +150,7 @@ def main() -> None:
         "--samples", type=int, default=4, help="of best_of_n and weighted_vote; majority takes twice as many"
     )
     parser.add_argument("--output", type=Path, default=ROOT / "outputs" / "ablation")
+    parser.add_argument("--results", type=Path, help="folder for collect.py's tables, made anew after every run")
     arguments = parser.parse_args()
     todo = [(seed, ARMS[name]) for seed in arguments.seeds for name in arguments.arms]
     for number, (seed, arm) in enumerate(todo, 1):
@@ -151,6 +159,7 @@ def main() -> None:
         print(f"[{number}/{len(todo)}] {arguments.variant}, seed {seed}, {arm.name}: {arm.about}", flush=True)
         if (folder / "result.json").exists():
             print("  done before", flush=True)
+            tabulate(arguments.output, arguments.results)
             continue
         started = time.time()
         prepare(shared, arguments.variant, seed, arguments.steps, arm.offline)
@@ -166,6 +175,7 @@ def main() -> None:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         accuracy = found["benchmarks"]["test"]["single"]["accuracy"]
         print(f"  {time.time() - started:.0f} s, single pass {accuracy['value']:.1%}", flush=True)
+        tabulate(arguments.output, arguments.results)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ def register() -> None:
     oneDNN the layers call ``torch.nn.functional.linear`` on the parameter itself.
 
     While the engine samples, the agent-loop worker, the HTTP server and TransferQueue have Python work to do for it.
-    OpenMP threads that wait for each other spin, so an engine with a thread on every core takes the cores from them: on
-    2 cores sampling took a third longer with two engine threads than with one.
+    OpenMP threads that wait for each other spin, so an engine with a thread on every core takes the cores from them.
     """
     from spark_verl.platform.bootstrap import is_active
 

@@ -37,8 +37,8 @@ def equal(answer: str, truth: str) -> str:
         same = sympy_equal(gold, given, timeout_seconds=None, raise_on_error=True)
     except MemoryError:
         raise
-    except Exception:
-        # sympy raises all kinds of errors when it compares unlike things (a set with a number, NaN): different things.
+    # sympy raises all kinds of errors when it compares unlike things (a set with a number, NaN).
+    except Exception:  # whatever it is, the two are different things
         same = False
     return "equal" if same else "different"
 
@@ -50,8 +50,8 @@ def _read(text: str) -> list:
         )
     except MemoryError:
         raise
-    except Exception:
-        # The grammar raises whatever its generated code runs into, RecursionError included: not parsable.
+    # The grammar raises whatever its generated code runs into, RecursionError included.
+    except Exception:  # whatever it is, the text is not parsable
         found = []
     if not found and "\\" not in text:
         found = parse(text, _PLAIN, fallback_mode="no_fallback", parsing_timeout=None)

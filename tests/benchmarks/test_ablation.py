@@ -103,9 +103,11 @@ def test_tables(finished: Path, tmp_path: Path) -> None:
 
 def test_what_is_finished_is_not_run_again(finished: Path) -> None:
     command = [sys.executable, str(SCRIPTS / "run.py"), "--arms", "spark", "grpo", "--seeds", "1", "2"]
-    done = subprocess.run([*command, "--output", str(finished)], capture_output=True, text=True, timeout=120)
+    command += ["--output", str(finished), "--results", str(finished / "tables")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("done before") == 4 and not list(finished.rglob("model"))
+    assert (finished / "tables" / "embedded_sparse.md").exists(), "tables come with every run"
 
 
 def test_nothing_finished(tmp_path: Path) -> None:
