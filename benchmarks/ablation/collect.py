@@ -132,7 +132,7 @@ def figure(result: Result, name: str) -> float | None:
 
 
 def summarize(results: dict[str, dict[int, Result]]) -> dict[str, dict[str, Any]]:
-    """``{arm: {figure: {"seeds", "mean", "half_width", "spark_minus_this"}}}``, the last one paired over common seeds."""
+    """``{arm: {figure: {"seeds", "mean", "half_width", "spark_minus_this"}}}``, differences paired by seed."""
     summary: dict[str, dict[str, Any]] = {}
     for arm, seeds in results.items():
         summary[arm] = {}
