@@ -132,6 +132,20 @@ def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -
     return merged
 
 
+def finished(result: Path, steps: int) -> bool:
+    """Whether an arm was run before.
+
+    Raises:
+        SystemExit: It was, but for another number of steps: one table would mix different budgets.
+    """
+    if not result.is_file():
+        return False
+    trained = json.loads(result.read_text(encoding="utf-8"))["cost"].get("steps", steps)
+    if trained != steps:
+        sys.exit(f"{result} was trained for {trained} steps, not {steps}: use that number, or another --output")
+    return True
+
+
 def tabulate(output: Path, results: Path | None) -> None:
     """The tables of everything that is finished, where they are wanted."""
     if results is not None:
@@ -145,7 +159,7 @@ def main() -> None:
     parser.add_argument("--variant", default="sparse", choices=list(VARIANTS), help="of the embedded model")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM", help="all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=30, help="training steps of every arm")
+    parser.add_argument("--steps", type=int, default=40, help="training steps of every arm")
     parser.add_argument(
         "--samples", type=int, default=4, help="of best_of_n and weighted_vote; majority takes twice as many"
     )
@@ -157,7 +171,7 @@ def main() -> None:
         shared = arguments.output.resolve() / arguments.variant / f"seed_{seed}"
         folder = shared / arm.name
         print(f"[{number}/{len(todo)}] {arguments.variant}, seed {seed}, {arm.name}: {arm.about}", flush=True)
-        if (folder / "result.json").exists():
+        if finished(folder / "result.json", arguments.steps):
             print("  done before", flush=True)
             tabulate(arguments.output, arguments.results)
             continue

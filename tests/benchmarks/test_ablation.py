@@ -103,11 +103,13 @@ def test_tables(finished: Path, tmp_path: Path) -> None:
 
 def test_what_is_finished_is_not_run_again(finished: Path) -> None:
     command = [sys.executable, str(SCRIPTS / "run.py"), "--arms", "spark", "grpo", "--seeds", "1", "2"]
-    command += ["--output", str(finished), "--results", str(finished / "tables")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    command += ["--output", str(finished), "--results", str(finished / "tables"), "--steps"]
+    done = subprocess.run([*command, "30"], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("done before") == 4 and not list(finished.rglob("model"))
     assert (finished / "tables" / "embedded_sparse.md").exists(), "tables come with every run"
+    other = subprocess.run([*command, "40"], capture_output=True, text=True, timeout=200)
+    assert other.returncode == 1 and "was trained for 30 steps, not 40" in other.stderr
 
 
 def test_nothing_finished(tmp_path: Path) -> None:
