@@ -14,6 +14,7 @@ from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentL
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 from verl.utils.tokenizer import get_processor_token_id
 
+from spark_verl.rollout.single_turn import SharedSingleTurnLoop
 from spark_verl.rollout.worker import SparkWorker
 
 MEDIAN = float(os.environ.get("SPARK_BENCH_MEDIAN", "32"))
@@ -28,8 +29,8 @@ def response_length(key: str, longest: int) -> int:
     return max(1, min(longest, round(MEDIAN * math.exp(random.Random(key).gauss(0.0, SIGMA)))))
 
 
-class LongTailAgentLoop(SingleTurnAgentLoop):
-    """verl's single-turn loop whose responses really are sampled, and as long as the distribution says."""
+class LongTail:
+    """A single-turn loop's responses really are sampled, and as long as the distribution says."""
 
     async def run(self, sampling_params: dict[str, Any], **kwargs):
         about = (kwargs.get("extra_info") or {}).get("objective", "policy")
@@ -39,6 +40,14 @@ class LongTailAgentLoop(SingleTurnAgentLoop):
         never = {token_id: -100.0 for token_id in media if token_id is not None}
         fixed = {"max_tokens": length, "ignore_eos": True, "logit_bias": never}
         return await super().run({**sampling_params, **fixed}, **kwargs)
+
+
+class VerlLongTailLoop(LongTail, SingleTurnAgentLoop):
+    """With verl's loop, for verl's own worker."""
+
+
+class SparkLongTailLoop(LongTail, SharedSingleTurnLoop):
+    """With the loop that SPARK's worker uses."""
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):

@@ -5,7 +5,8 @@
 
 ``DIR`` are the folders that the quickstart leaves in ``outputs/quickstart``. All arms sample with the same engine from
 the same model, 8 responses per prompt, whose lengths are drawn from a log-normal distribution (median 32 tokens,
-logarithm's standard deviation 0.8, at most 256), the same for policy and judge prompts; half of all answers are right.
+logarithm's standard deviation 0.8, at most 256; ``--median``, ``--sigma``, ``--longest``), the same for policy and
+judge prompts; half of all answers are right.
 
 arm         a step
 ==========  ==============================================================================================
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -75,7 +77,7 @@ def arms(
         f"actor_rollout_ref.rollout.max_model_len={192 + longest}",
         f"actor_rollout_ref.rollout.n={SAMPLES}",
         f"actor_rollout_ref.rollout.agent.agent_loop_config_path={loops}",
-        "actor_rollout_ref.rollout.agent.default_agent_loop=long_tail",
+        "actor_rollout_ref.rollout.agent.default_agent_loop=spark_long_tail",
         f"reward.custom_reward_function.path={BENCHMARKS / 'schedules.py'}",
         "actor_rollout_ref.actor.optim.lr=0",
     ]
@@ -99,7 +101,10 @@ def arms(
         "grpo": ("spark_verl.main", [*shared, *batch(every), *PLAIN, f"data.train_files={files['mixed']}"]),
         "verl": (
             "verl.trainer.main_ppo",
-            [*shared, *batch(every), *PLAIN, *STOCK_VERL, f"data.train_files={files['mixed']}"],
+            [
+                *(*shared, *batch(every), *PLAIN, *STOCK_VERL, f"data.train_files={files['mixed']}"),
+                "actor_rollout_ref.rollout.agent.default_agent_loop=verl_long_tail",
+            ],
         ),
     }
 
@@ -173,16 +178,24 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--steps", type=int, default=8, help="steps measured per run; at most 3 with --scale")
     parser.add_argument("--repeats", type=int, default=2, help="runs per arm")
+    parser.add_argument("--median", type=float, default=32, help="median response in tokens")
+    parser.add_argument("--sigma", type=float, default=0.8, help="standard deviation of the length's logarithm")
     parser.add_argument("--longest", type=int, default=256, help="longest response in tokens")
     parser.add_argument("--only", action="append", help="run this arm only (may be repeated); no ratios then")
     parser.add_argument("--scale", action="store_true", help="SPARK beside GRPO at growing batches, and two ranks")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     data, model = arguments.data.resolve(), arguments.model.resolve()
+    # To Ray's processes, where schedules.py reads them.
+    os.environ.update(SPARK_BENCH_MEDIAN=str(arguments.median), SPARK_BENCH_SIGMA=str(arguments.sigma))
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         loops = Path(folder) / "agent_loops.yaml"
-        loops.write_text("- name: long_tail\n  _target_: schedules.LongTailAgentLoop\n", encoding="utf-8")
+        loops.write_text(
+            "- name: spark_long_tail\n  _target_: schedules.SparkLongTailLoop\n"
+            "- name: verl_long_tail\n  _target_: schedules.VerlLongTailLoop\n",
+            encoding="utf-8",
+        )
         if arguments.scale:
             steps, files = min(arguments.steps, 3), Path(folder)
             rows = scale(data, model, files, loops, arguments.longest, steps, arguments.repeats)

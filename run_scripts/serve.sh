@@ -25,7 +25,7 @@ if [[ ${DEVICE:-gpu} == cpu ]]; then
     export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-nobind}
     export TORCHDYNAMO_DISABLE=${TORCHDYNAMO_DISABLE:-1}
     # Seeded requests and chunked prefill do not go together on CPUs (spark_verl/evaluation/server.py)
-    ARGUMENTS+=(--enforce-eager --dtype float32 --no-enable-chunked-prefill)
+    ARGUMENTS+=(--enforce-eager --dtype float32 --no-enable-chunked-prefill --distributed-executor-backend uni)
 else
     ARGUMENTS+=(--tensor-parallel-size "${GPUS:-1}" --dtype bfloat16)
 fi

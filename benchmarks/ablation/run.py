@@ -5,8 +5,9 @@
 
 Per seed, data and model are made once and shared by all arms. Each arm trains for the same number of steps on the same
 number of sequences, and is then evaluated: ``test.parquet`` with every test-time strategy, ``judge_test.parquet`` for
-the judge. ``OUTPUT/VARIANT/seed_<n>/<arm>/result.json`` is written last: an arm that has it is not run again, and one
-that was interrupted starts anew. ``collect.py`` makes the tables.
+the judge. Questions are sampled at temperature 1, as in training; verdicts are greedy, as ``spark_verl.evaluate`` takes
+them. ``OUTPUT/VARIANT/seed_<n>/<arm>/result.json`` is written last: an arm that has it is not run again, one that has
+been trained (``cost.json``) is only evaluated, and any other starts anew. ``collect.py`` makes the tables.
 """
 
 from __future__ import annotations
@@ -69,10 +70,31 @@ def prepare(folder: Path, variant: str, seed: int, steps: int, offline: bool) ->
         Path(f"{mixed}.partial").rename(mixed)
 
 
+def read(file: Path, steps: int) -> dict | None:
+    """What an earlier start left of an arm; None for nothing.
+
+    Raises:
+        SystemExit: It trained for another number of steps: one table would mix different budgets.
+    """
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    trained = found.get("cost", found).get("steps", steps)
+    if trained != steps:
+        sys.exit(f"{file}: trained for {trained} steps, not {steps}; use that number, or another --output")
+    return found
+
+
 def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[Path, dict]:
-    """Train an arm; returns the trained model's folder and what it cost."""
+    """Train an arm unless it has been; returns the trained model's folder and what it cost."""
     if arm.overrides is None:
+        folder.mkdir(parents=True, exist_ok=True)
         return shared / "model", {}
+    spent = read(folder / "cost.json", steps)
+    if spent is not None:
+        return folder / "model", spent
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     train_file = shared / "data" / ("offline.parquet" if arm.offline else "train.parquet")
     command = [
         *("-m", "spark_verl.main", "--config-path", str(ROOT / "recipes"), "--config-name", "quickstart"),
@@ -83,7 +105,7 @@ def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[
         f"spark.seed={seed}",
         f"trainer.total_training_steps={steps}",
         f"trainer.default_local_dir={folder}/checkpoints",
-        *("trainer.val_before_train=false", "trainer.test_freq=10", "trainer.rollout_data_dir=null"),
+        *("trainer.val_before_train=false", "trainer.test_freq=20", "trainer.rollout_data_dir=null"),
         "trainer.validation_data_dir=null",
         *arm.overrides,
     ]
@@ -105,19 +127,23 @@ def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[
             if any(name.startswith("val-core/") for name in values)
         },
     }
-    return folder / "checkpoints" / f"global_step_{steps}" / "actor" / "huggingface", cost
+    # The state to resume from is not needed any more; the model is, for whoever wants to ask it something else.
+    shutil.move(folder / "checkpoints" / f"global_step_{steps}" / "actor" / "huggingface", folder / "model")
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "cost.json").write_text(json.dumps(cost, indent=1) + "\n", encoding="utf-8")
+    return folder / "model", cost
 
 
 def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -> dict:
     """The evaluation's report of a model: questions with every strategy, judge prompts answered once."""
     shared_options = [
         *("--tokenizer", str(model), "--max_tokens", "64", "--seed", str(seed), "--concurrency", "64"),
-        *("--templates", "pkg://spark_verl.embedded/templates", "--judge_temperature", "1.0", "--no_progress"),
+        *("--templates", "pkg://spark_verl.embedded/templates", "--no_progress"),
     ]
     options = {
         # As many votes as a weighted vote of half the samples costs.
         "test": ["--strategy", *STRATEGIES, "--samples", str(samples), "--majority_samples", str(2 * samples)],
-        "judge_test": ["--strategy", "single"],
+        "judge_test": ["--strategy", "single", "--temperature", "0"],
     }
     merged: dict = {"benchmarks": {}, "judge": {}}
     with Server(str(model), log=folder / "server.log", device="cpu") as server:
@@ -130,20 +156,6 @@ def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -
             for part, values in merged.items():
                 values.update(report[part])
     return merged
-
-
-def finished(result: Path, steps: int) -> bool:
-    """Whether an arm was run before.
-
-    Raises:
-        SystemExit: It was, but for another number of steps: one table would mix different budgets.
-    """
-    if not result.is_file():
-        return False
-    trained = json.loads(result.read_text(encoding="utf-8"))["cost"].get("steps", steps)
-    if trained != steps:
-        sys.exit(f"{result} was trained for {trained} steps, not {steps}: use that number, or another --output")
-    return True
 
 
 def tabulate(output: Path, results: Path | None) -> None:
@@ -171,22 +183,16 @@ def main() -> None:
         shared = arguments.output.resolve() / arguments.variant / f"seed_{seed}"
         folder = shared / arm.name
         print(f"[{number}/{len(todo)}] {arguments.variant}, seed {seed}, {arm.name}: {arm.about}", flush=True)
-        if finished(folder / "result.json", arguments.steps):
+        if read(folder / "result.json", arguments.steps) is not None:
             print("  done before", flush=True)
             tabulate(arguments.output, arguments.results)
             continue
         started = time.time()
         prepare(shared, arguments.variant, seed, arguments.steps, arm.offline)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         model, cost = train(arm, folder, shared, seed, arguments.steps)
         found = evaluate(model, folder, shared, seed, arguments.samples)
         result = {"arm": arm.name, "about": arm.about, "seed": seed, "cost": cost, "evaluation": found}
         (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        # The state to resume from is not needed any more; the model is, for whoever wants to ask it something else.
-        if cost:
-            shutil.move(model, folder / "model")
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         accuracy = found["benchmarks"]["test"]["single"]["accuracy"]
         print(f"  {time.time() - started:.0f} s, single pass {accuracy['value']:.1%}", flush=True)
         tabulate(arguments.output, arguments.results)

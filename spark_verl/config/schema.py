@@ -150,8 +150,8 @@ class SparkConfig:
         templates: Folder with judge templates (or ``pkg://package/folder``); null takes spark_verl's own.
         poll_interval_s: Seconds between two looks at TransferQueue while waiting for a step's rollouts. verl's fixed
             2 s is more than half of a small step.
-        share_media: Fetch and process a group's images once for its samples and judge prompts; false does it for each
-            sample, as verl does (for comparison; the tensors are the same).
+        share_media: Tokenize a prompt once for its samples, and fetch and process a group's images once for its samples
+            and judge prompts; false does it for each sample, as verl does (for comparison; the tensors are the same).
         policy_weight: Factor on the advantages of policy rows.
         check_rows: Rows of each data file that are looked at before the start; 0 for none, -1 for all.
         alarm_window: Steps per window of the alarm for self-confirmation (``spark/alarm/*``); 0 for none.

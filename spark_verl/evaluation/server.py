@@ -78,6 +78,8 @@ class Server:
             # vLLM 0.24 takes back the random number of a request whose prompt is not read as a whole, which a generator
             # on the CPU cannot do ("CPU Generator does not use offset"), and the engine dies.
             command += ["--enforce-eager", "--dtype", "float32", "--no-enable-chunked-prefill"]
+            # The worker inside the engine's process: two processes would poll each other on the cores that compute.
+            command += ["--distributed-executor-backend", "uni"]
         else:
             command += ["--tensor-parallel-size", str(self.gpus), "--dtype", "bfloat16"]
         return [*command, *self.arguments]

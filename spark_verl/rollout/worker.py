@@ -17,29 +17,32 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import hydra
 import numpy as np
 import ray
 import torch
 import transfer_queue as tq
 from tensordict import TensorDict
 from verl import DataProto
-from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, _agent_loop_registry
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, DictConfigWrap, _agent_loop_registry
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.reward import load_reward_manager
-from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
+from verl.trainer.ppo.v1 import agent_loop_tq
 from verl.utils.profiler import simple_timer
 from verl.utils.tokenizer import get_processor_token_id
 
 from spark_verl.config import load_spark_config
 from spark_verl.judge import Correctness, JudgeBuild, JudgeBuilder, JudgePrompt, Plan, Rollout, RolloutGroup
 from spark_verl.judge.templates import LABELS
+from spark_verl.platform import grouped_rows
 from spark_verl.rollout.media import MediaCache, media_objects, share_image_processing, share_media_fetching
+from spark_verl.rollout.single_turn import SharedSingleTurnLoop
 
 logger = logging.getLogger(__name__)
 logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
 
 # verl exports the worker as a Ray actor class; subclassing needs the plain class behind it.
-_PlainWorker = AgentLoopWorkerTQ.__ray_metadata__.modified_class
+_PlainWorker = agent_loop_tq.AgentLoopWorkerTQ.__ray_metadata__.modified_class
 
 _SCORE_FIELDS = ("data_source", "reward_model", "extra_info", "uid", "index")
 """What a reward manager gets beside the tokens. verl also sends the raw prompt with its decoded images, per sample."""
@@ -64,16 +67,18 @@ class _OpenGroup:
 class SparkWorker(_PlainWorker):
     """verl's TransferQueue agent-loop worker plus judge prompts. See the module's docstring.
 
-    Differences in how verl's own work is done, none in its result: a group's images are fetched and processed once
-    (:mod:`spark_verl.rollout.media`); a single-turn agent loop is instantiated once, not per sample; rewards may be
-    computed here (``reward.num_workers: 0``); rows are stored without the raw prompt's decoded images.
+    Differences in how verl's own work is done, none in its result: a prompt is tokenized once for its n samples, by one
+    agent loop (:mod:`spark_verl.rollout.single_turn`); a group's images are fetched and processed once
+    (:mod:`spark_verl.rollout.media`); rewards may be computed here (``reward.num_workers: 0``); rows are stored without
+    the raw prompt's decoded images, and a prompt's n rows in one request (:mod:`spark_verl.platform.grouped_rows`).
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        grouped_rows.install(agent_loop_tq)
         self.spark = load_spark_config(self.config)
         self._groups: dict[str, _OpenGroup] = {}
-        self._single_turn: dict[str, SingleTurnAgentLoop] = {}
+        self._shared_loops: dict[str, SingleTurnAgentLoop | None] = {}
         self.media = MediaCache()
         if self.spark.share_media:
             share_image_processing(self.processor, self.media)
@@ -109,6 +114,7 @@ class SparkWorker(_PlainWorker):
         try:
             await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         finally:
+            self.media.release(prompt["raw_prompt"])
             if group is None and "spark_parent" not in trajectory:
                 self.media.release(media)
             elif group is not None:
@@ -135,23 +141,28 @@ class SparkWorker(_PlainWorker):
                     await self._launch_judge_prompts(group)
 
     def _shared_agent_loop(self, agent_name: str) -> SingleTurnAgentLoop | None:
-        """The one instance of verl's stateless single-turn loop; None for any other loop, which verl instantiates."""
-        target = _agent_loop_registry.get(agent_name, {}).get("_target_")
-        if target != f"{SingleTurnAgentLoop.__module__}.{SingleTurnAgentLoop.__qualname__}":
-            return None
-        if agent_name not in self._single_turn:
-            from verl.experimental.agent_loop.agent_loop import DictConfigWrap
+        """The one instance for verl's single-turn loop; None for any other loop, which verl instantiates."""
+        if agent_name not in self._shared_loops:
+            # A name that is not registered is verl's to complain about.
+            target = _agent_loop_registry.get(agent_name, {"_target_": "builtins.object"})["_target_"]
+            kind = hydra.utils.get_class(target)
+            if kind is SingleTurnAgentLoop:
+                kind = SharedSingleTurnLoop
+            shared = self.spark.share_media and issubclass(kind, SharedSingleTurnLoop)
+            self._shared_loops[agent_name] = kind(**self._loop_arguments(), cache=self.media) if shared else None
+        return self._shared_loops[agent_name]
 
-            self._single_turn[agent_name] = SingleTurnAgentLoop(
-                trainer_config=DictConfigWrap(self.config),
-                server_manager=self.llm_client,
-                tokenizer=self.tokenizer,
-                processor=self.processor,
-                hf_model_type=self.hf_model_type,
-                dataset_cls=self.dataset_cls,
-                data_config=DictConfigWrap(self.config.data),
-            )
-        return self._single_turn[agent_name]
+    def _loop_arguments(self) -> dict[str, Any]:
+        """What verl instantiates an agent loop with."""
+        return {
+            "trainer_config": DictConfigWrap(self.config),
+            "server_manager": self.llm_client,
+            "tokenizer": self.tokenizer,
+            "processor": self.processor,
+            "hf_model_type": self.hf_model_type,
+            "dataset_cls": self.dataset_cls,
+            "data_config": DictConfigWrap(self.config.data),
+        }
 
     async def _launch_judge_prompts(self, group: _OpenGroup) -> None:
         """Build the group's judge prompts, register them, and start sampling them in the background."""
@@ -176,20 +187,18 @@ class SparkWorker(_PlainWorker):
         transform_s = time.perf_counter() - started
         group.children = len(children)
         tags = [{"is_prompt": True, "status": "pending", "global_steps": step, "spark": spark} for _, spark in children]
-        if children:
-            await tq.async_kv_batch_put(keys=[child["uid"] for child, _ in children], partition_id="train", tags=tags)
-        await tq.async_kv_put(
-            key=uid,
-            partition_id="train",
-            tag={
+        tags.append(
+            {
                 "spark": {
                     "outcome": finished.outcome,
                     "skipped": dict(build.skipped),
                     "adapted": dict(build.adapted),
                     "transform_s": transform_s,
                 }
-            },
+            }
         )
+        uids = [child["uid"] for child, _ in children]
+        await tq.async_kv_batch_put(keys=[*uids, uid], partition_id="train", tags=tags)
         if children:
             task = asyncio.create_task(self._run_children(group, [child for child, _ in children]))
             self.background_tasks.add(task)

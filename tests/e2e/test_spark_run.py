@@ -156,10 +156,10 @@ def test_one_update_per_step_on_policy_weights(spark_run):
     for step in STEPS:
         metrics = spark_run.metrics[step]
         assert metrics["training/off_policy/trajectory_staleness/max"] == 0, "sampled by the weights that are updated"
-        # With one optimizer step on fresh rollouts the ratio of new and old probabilities is exactly one.
+        # Old probabilities are those that the engine sampled with (bypass_mode), new ones the actor's before its one
+        # optimizer step: both are the same weights, so the ratio is one up to rounding.
         assert metrics["actor/ppo_kl"] == pytest.approx(0.0, abs=1e-4)
         assert metrics["actor/pg_clipfrac"] == 0.0
-        assert metrics["training/rollout_actor_probs_pearson_corr"] > 0.99
         assert np.isfinite(metrics["actor/grad_norm"])
 
 

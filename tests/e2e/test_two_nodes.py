@@ -46,7 +46,8 @@ def test_a_spark_step_completes(two_node_run):
     assert metrics["spark/judge_row_share"] > 0
     assert metrics["spark/leaked_keys"] == 0
     assert metrics["actor/grad_norm"] > 0
-    assert metrics["training/rollout_actor_probs_pearson_corr"] > 0.99
+    # The probabilities that each replica sampled with are the actor's: both nodes have the same weights.
+    assert metrics["actor/ppo_kl"] == pytest.approx(0.0, abs=1e-4)
 
 
 def test_ranks_and_replicas_are_on_different_nodes(two_node_run, cluster):
