@@ -6,7 +6,7 @@
 ``DIR`` are the folders that the quickstart leaves in ``outputs/quickstart``. All arms sample with the same engine from
 the same model, 8 responses per prompt, whose lengths are drawn from a log-normal distribution (median 32 tokens,
 logarithm's standard deviation 0.8, at most 256; ``--median``, ``--sigma``, ``--longest``), the same for policy and
-judge prompts; half of all answers are right.
+judge prompts; half of all answers are right. Numbers of prompts below are those of ``--prompts 8``.
 
 arm         a step
 ==========  ==============================================================================================
@@ -178,6 +178,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--steps", type=int, default=8, help="steps measured per run; at most 3 with --scale")
     parser.add_argument("--repeats", type=int, default=2, help="runs per arm")
+    parser.add_argument("--prompts", type=int, default=POLICY_PROMPTS, help="policy prompts per step, without --scale")
     parser.add_argument("--median", type=float, default=32, help="median response in tokens")
     parser.add_argument("--sigma", type=float, default=0.8, help="standard deviation of the length's logarithm")
     parser.add_argument("--longest", type=int, default=256, help="longest response in tokens")
@@ -197,12 +198,13 @@ def main() -> None:
             encoding="utf-8",
         )
         if arguments.scale:
-            steps, files = min(arguments.steps, 3), Path(folder)
-            rows = scale(data, model, files, loops, arguments.longest, steps, arguments.repeats)
+            steps = min(arguments.steps, 3)
+            rows = scale(data, model, Path(folder), loops, arguments.longest, steps, arguments.repeats)
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
             return
-        todo = arms(interleave(data, Path(folder), POLICY_PROMPTS), loops, arguments.longest)
+        files = interleave(data, Path(folder), arguments.prompts)
+        todo = arms(files, loops, arguments.longest, arguments.prompts)
         for repeat in range(arguments.repeats):
             for name, (module, overrides) in todo.items():
                 if arguments.only and name not in arguments.only:

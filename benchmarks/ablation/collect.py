@@ -68,8 +68,13 @@ def _equal_tokens(strategy: str) -> Callable[[Result], float]:
     return lambda result: result["evaluation"]["benchmarks"]["test"][strategy]["equal_tokens"]["accuracy"]["value"]
 
 
+def _training(result: Result) -> float:
+    return float(np.mean(list(result["policy_curve"].values())))
+
+
 FIGURES: dict[str, tuple[str, Callable[[Result], float], bool]] = {
     "policy, single pass": ("%", _test("single"), True),
+    "policy, mean over training": ("%", _training, True),
     "reflect": ("%", _test("reflect"), True),
     "majority at reflect's tokens": ("%", _equal_tokens("reflect"), True),
     "best of n": ("%", _test("best_of_n"), True),
@@ -111,13 +116,37 @@ def learning_share(metrics: Path) -> float | None:
     return useful / rows if rows else None
 
 
+def policy_curve(folder: Path) -> dict[int, float]:
+    """The policy's accuracy in every training step of an arm, on questions that it sees for the first time.
+
+    From the rollout dump where there is one (the arm ``offline``), else from the metrics; empty without both.
+    """
+    if (folder / "rollouts").is_dir():
+        curve = {}
+        for file in (folder / "rollouts").glob("*.jsonl"):
+            rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            curve[int(file.stem)] = float(
+                np.mean([row["acc"] for row in rows if not str(row["data_source"]).startswith("spark/")])
+            )
+        return dict(sorted(curve.items()))
+    if not (folder / "metrics.jsonl").is_file():
+        return {}
+    metrics = read_metrics(folder / "metrics.jsonl")
+    name = "spark/policy/acc"
+    return {step: values[name] for step, values in sorted(metrics.items()) if name in values}
+
+
 def read_results(folder: Path) -> dict[str, dict[int, Result]]:
-    """Finished runs of a variant, ``{arm: {seed: result}}``, arms in the order of ``arms.py``."""
+    """Finished runs of a variant, ``{arm: {seed: result}}``, arms in the order of ``arms.py``.
+
+    ``result["policy_curve"]`` is :func:`policy_curve`, and ``result["cost"]["learning"]`` :func:`learning_share`.
+    """
     found: dict[str, dict[int, Result]] = {name: {} for name in ARMS}
     for file in sorted(folder.glob("seed_*/*/result.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
         if result["cost"]:
             result["cost"]["learning"] = learning_share(file.with_name("metrics.jsonl"))
+            result["policy_curve"] = policy_curve(file.parent)
         found[result["arm"]][result["seed"]] = result
     return {name: seeds for name, seeds in found.items() if seeds}
 
@@ -201,40 +230,55 @@ def tables(results: dict[str, dict[int, Result]], summary: dict[str, dict[str, A
 
 
 def draw_curves(results: dict[str, dict[int, Result]], path: Path) -> None:
-    """Validation accuracy of policy and judge over training steps, from the arm ``base`` on: seeds and their mean."""
-    panels = {
-        "policy, single pass": "spark_digits",
-        "pointwise": "spark/pointwise",
-        "pairwise": "spark/pairwise",
-        "shown wrong, fixed": "spark/reflection",
-    }
-    chart, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.2), sharey=True)
+    """Accuracies over training steps: the policy's in every step, the judge's when it was validated.
+
+    Thin lines are seeds, thick ones their mean; the judge's begin with the arm ``base``.
+    """
+    panels = {"pointwise": "spark/pointwise", "pairwise": "spark/pairwise", "shown wrong, fixed": "spark/reflection"}
+    chart, axes = plt.subplots(1, len(panels) + 1, figsize=(3.6 * (len(panels) + 1), 3.4), sharey=True)
     colours = dict(zip(results, plt.get_cmap("tab10").colors, strict=False))
-    for axis, (title, source) in zip(axes, panels.items(), strict=True):
+    policies = {
+        arm: [_smooth(result["policy_curve"]) for result in seeds.values() if result.get("policy_curve")]
+        for arm, seeds in results.items()
+    }
+    _panel(axes[0], policies, colours, "", "policy, single pass\n(training questions, mean of 3 steps)")
+    for axis, (title, source) in zip(axes[1:], panels.items(), strict=True):
         key = f"val-core/{source}/acc/mean@1"
         start = {seed: figure(result, title) for seed, result in results.get("base", {}).items()}
-        for arm, seeds in results.items():
-            curves = [
-                ({} if start.get(seed) is None else {0: 100 * start[seed]})
-                | {int(step): 100 * values[key] for step, values in result["cost"]["curve"].items() if key in values}
+        judges = {
+            arm: [
+                ({} if start.get(seed) is None else {0: start[seed]})
+                | {int(step): values[key] for step, values in result["cost"]["curve"].items() if key in values}
                 for seed, result in seeds.items()
                 if result["cost"]
             ]
-            for curve in curves:
-                axis.plot(list(curve), list(curve.values()), color=colours[arm], alpha=0.25, linewidth=1)
-            steps = sorted(set.intersection(*map(set, curves))) if curves else []
-            if steps:
-                means = [np.mean([curve[step] for curve in curves]) for step in steps]
-                axis.plot(steps, means, "o-", color=colours[arm], label=arm, markersize=3)
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("step", fontsize=9)
-        axis.grid(alpha=0.3)
+            for arm, seeds in results.items()
+        }
+        _panel(axis, judges, colours, "o", f"{title}\n(held out)")
     axes[0].set_ylabel("%", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
     chart.legend(handles, labels, loc="lower center", ncols=max(1, len(labels)), fontsize=8, frameon=False)
     chart.tight_layout(rect=(0, 0.09, 1, 1))
     chart.savefig(path, dpi=150)
     plt.close(chart)
+
+
+def _smooth(curve: dict[int, float]) -> dict[int, float]:
+    """Mean of each step and its neighbours."""
+    return {step: float(np.mean([curve[s] for s in (step - 1, step, step + 1) if s in curve])) for step in curve}
+
+
+def _panel(axis: Any, curves: dict[str, list[dict[int, float]]], colours: dict, marker: str, title: str) -> None:
+    for arm, seeds in curves.items():
+        for curve in seeds:
+            axis.plot(list(curve), [100 * value for value in curve.values()], color=colours[arm], alpha=0.25, lw=1)
+        steps = sorted(set.intersection(*map(set, seeds))) if seeds else []
+        if steps:
+            means = [100 * float(np.mean([curve[step] for curve in seeds])) for step in steps]
+            axis.plot(steps, means, f"{marker}-", color=colours[arm], label=arm, markersize=3, lw=1.8)
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel("step", fontsize=9)
+    axis.grid(alpha=0.3)
 
 
 def draw(summary: dict[str, dict[str, Any]], path: Path) -> None:
@@ -284,7 +328,10 @@ def main() -> None:
         summary = summarize(results)
         costs = {arm: {seed: result["cost"] for seed, result in seeds.items()} for arm, seeds in results.items()}
         page, stem = tables(results, summary, variant), arguments.output / f"embedded_{variant}"
-        figures = json.dumps({"variant": variant, "figures": summary, "cost": costs}, indent=1)
+        curves = {
+            arm: {seed: result.get("policy_curve") for seed, result in seeds.items()} for arm, seeds in results.items()
+        }
+        figures = json.dumps({"variant": variant, "figures": summary, "cost": costs, "policy": curves}, indent=1)
         stem.with_suffix(".json").write_text(figures + "\n", encoding="utf-8")
         stem.with_suffix(".md").write_text(
             f"{page}\n![figures]({stem.name}.png)\n\n![curves]({stem.name}_curves.png)\n", encoding="utf-8"

@@ -105,8 +105,9 @@ def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[
         f"spark.seed={seed}",
         f"trainer.total_training_steps={steps}",
         f"trainer.default_local_dir={folder}/checkpoints",
-        *("trainer.val_before_train=false", "trainer.test_freq=20", "trainer.rollout_data_dir=null"),
-        "trainer.validation_data_dir=null",
+        *("trainer.val_before_train=false", "trainer.test_freq=20", "trainer.validation_data_dir=null"),
+        # Offline judge rows are questions to the trainer: only the dump tells their accuracy from the policy's.
+        f"trainer.rollout_data_dir={f'{folder}/rollouts' if arm.offline else 'null'}",
         *arm.overrides,
     ]
     call(command, folder / "train.log", HF_HUB_OFFLINE="1", VERL_FILE_LOGGER_PATH=str(folder / "metrics.jsonl"))

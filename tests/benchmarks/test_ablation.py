@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import collect
 import offline
 import pytest
 from arms import ALL_PROMPTS, ARMS, JUDGE_PROMPTS, POLICY_PROMPTS
@@ -76,8 +77,9 @@ def finished(tmp_path: Path) -> Path:
         folder = tmp_path / "sparse" / f"seed_{seed}" / arm
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(result(arm, seed, accuracy, 0.1, 0.02)))
-        line = {"step": 1, "data": {"spark/policy/count": 64, "spark/policy/zero_variance_rate": 0.5}}
-        (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+        rows = {"spark/policy/count": 64, "spark/policy/zero_variance_rate": 0.5}
+        lines = [{"step": step, "data": {**rows, "spark/policy/acc": accuracy * step / 2}} for step in (1, 2)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return tmp_path
 
 
@@ -92,6 +94,7 @@ def test_tables(finished: Path, tmp_path: Path) -> None:
     # t(0.975, 1) = 12.706 times the standard error 0.05
     assert single["half_width"] == pytest.approx(12.706 * 0.05, rel=1e-3)
     assert single["spark_minus_this"] == pytest.approx(0.17)
+    assert figures["grpo"]["policy, mean over training"]["seeds"]["1"] == pytest.approx(0.45)
     assert figures["spark"]["reflect: wrong fixed"]["seeds"]["1"] == pytest.approx(0.1 / 0.2)
     assert figures["spark"]["reflect: right broken"]["seeds"]["1"] == pytest.approx(0.02 / 0.8)
     assert "pointwise" not in figures["spark"], "a figure that no evaluation holds is left out"
@@ -110,6 +113,15 @@ def test_what_is_finished_is_not_run_again(finished: Path) -> None:
     assert (finished / "tables" / "embedded_sparse.md").exists(), "tables come with every run"
     other = subprocess.run([*command, "40"], capture_output=True, text=True, timeout=200)
     assert other.returncode == 1 and "trained for 30 steps, not 40" in other.stderr
+
+
+def test_judge_rows_of_the_offline_arm_are_not_the_policys(tmp_path: Path) -> None:
+    (tmp_path / "rollouts").mkdir()
+    for step, right in ((2, 1.0), (10, 0.0)):
+        rows = [{"data_source": "spark_digits", "acc": right}] * 2 + [{"data_source": "spark/pairwise", "acc": 0.5}] * 3
+        (tmp_path / "rollouts" / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert list(collect.policy_curve(tmp_path).items()) == [(2, 1.0), (10, 0.0)]
+    assert collect.policy_curve(tmp_path / "nothing") == {}
 
 
 def test_nothing_finished(tmp_path: Path) -> None:
