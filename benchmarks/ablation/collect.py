@@ -72,8 +72,14 @@ def _training(result: Result) -> float:
     return float(np.mean(list(result["policy_curve"].values())))
 
 
+def _after(step: int) -> Callable[[Result], float]:
+    return lambda result: _smooth(result["policy_curve"])[step]
+
+
 FIGURES: dict[str, tuple[str, Callable[[Result], float], bool]] = {
     "policy, single pass": ("%", _test("single"), True),
+    "policy after 20 steps": ("%", _after(20), True),
+    "policy after 30 steps": ("%", _after(30), True),
     "policy, mean over training": ("%", _training, True),
     "reflect": ("%", _test("reflect"), True),
     "majority at reflect's tokens": ("%", _equal_tokens("reflect"), True),
@@ -200,7 +206,12 @@ def tables(results: dict[str, dict[int, Result]], summary: dict[str, dict[str, A
         "",
     ]
     lines += [f"- **{arm}**: {ARMS[arm].about}; seeds {', '.join(map(str, sorted(results[arm])))}" for arm in arms]
-    lines += ["", "Accuracies and rates in %, mean ± half of Student's 95 % interval over seeds (none for one seed)."]
+    lines += [
+        "",
+        "Accuracies and rates in %, mean ± half of Student's 95 % interval over seeds (none for one seed). The policy"
+        " after 20 and 30 steps and over training is measured on training questions, each seen for the first time; all"
+        " else on held-out ones.",
+    ]
     for title, prefix in (("Figures", ""), ("SPARK minus the arm, on the same seeds", "spark_minus_this")):
         shown = [arm for arm in arms if not prefix or arm != "spark"]
         rows = []
