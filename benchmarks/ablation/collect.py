@@ -265,7 +265,7 @@ def draw_curves(results: dict[str, dict[int, Result]], path: Path) -> None:
             ]
             for arm, seeds in results.items()
         }
-        _panel(axis, judges, colours, "o", f"{title}\n(held out)")
+        _panel(axis, judges, colours, "o", f"{title}\n(held out, sampled at temperature 1)")
     axes[0].set_ylabel("%", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
     chart.legend(handles, labels, loc="lower center", ncols=max(1, len(labels)), fontsize=8, frameon=False)
