@@ -143,12 +143,12 @@ class SparkWorker(_PlainWorker):
     def _shared_agent_loop(self, agent_name: str) -> SingleTurnAgentLoop | None:
         """The one instance for verl's single-turn loop; None for any other loop, which verl instantiates."""
         if agent_name not in self._shared_loops:
-            # A name that is not registered is verl's to complain about.
+            # A name that is not registered is verl's to complain about; a target may also be a function.
             target = _agent_loop_registry.get(agent_name, {"_target_": "builtins.object"})["_target_"]
-            kind = hydra.utils.get_class(target)
+            kind = hydra.utils.get_object(target)
             if kind is SingleTurnAgentLoop:
                 kind = SharedSingleTurnLoop
-            shared = self.spark.share_media and issubclass(kind, SharedSingleTurnLoop)
+            shared = self.spark.share_media and isinstance(kind, type) and issubclass(kind, SharedSingleTurnLoop)
             self._shared_loops[agent_name] = kind(**self._loop_arguments(), cache=self.media) if shared else None
         return self._shared_loops[agent_name]
 
