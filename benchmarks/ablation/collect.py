@@ -69,7 +69,8 @@ def _equal_tokens(strategy: str) -> Callable[[Result], float]:
 
 
 def _training(result: Result) -> float:
-    return float(np.mean(list(result["policy_curve"].values())))
+    curve = result["policy_curve"]
+    return sum(curve.values()) / len(curve)
 
 
 def _after(step: int) -> Callable[[Result], float]:

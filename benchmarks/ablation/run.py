@@ -186,7 +186,6 @@ def main() -> None:
         print(f"[{number}/{len(todo)}] {arguments.variant}, seed {seed}, {arm.name}: {arm.about}", flush=True)
         if read(folder / "result.json", arguments.steps) is not None:
             print("  done before", flush=True)
-            tabulate(arguments.output, arguments.results)
             continue
         started = time.time()
         prepare(shared, arguments.variant, seed, arguments.steps, arm.offline)
@@ -197,6 +196,8 @@ def main() -> None:
         accuracy = found["benchmarks"]["test"]["single"]["accuracy"]
         print(f"  {time.time() - started:.0f} s, single pass {accuracy['value']:.1%}", flush=True)
         tabulate(arguments.output, arguments.results)
+    # Also when there was nothing left to run.
+    tabulate(arguments.output, arguments.results)
 
 
 if __name__ == "__main__":

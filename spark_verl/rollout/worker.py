@@ -141,7 +141,11 @@ class SparkWorker(_PlainWorker):
                     await self._launch_judge_prompts(group)
 
     def _shared_agent_loop(self, agent_name: str) -> SingleTurnAgentLoop | None:
-        """The one instance for verl's single-turn loop; None for any other loop, which verl instantiates."""
+        """The one instance for verl's single-turn loop, or for a class derived from :class:`SharedSingleTurnLoop`.
+
+        Returns:
+            None for any other loop: verl instantiates it for every sample.
+        """
         if agent_name not in self._shared_loops:
             # A name that is not registered is verl's to complain about; a target may also be a function.
             target = _agent_loop_registry.get(agent_name, {"_target_": "builtins.object"})["_target_"]
