@@ -87,6 +87,11 @@ def _check_combinations(config: DictConfig) -> None:
             config.actor_rollout_ref.rollout.n >= 2,
             f"actor_rollout_ref.rollout.n must be at least 2, got {config.actor_rollout_ref.rollout.n}",
         ),
+        (
+            config.actor_rollout_ref.rollout.calculate_log_probs or not config.algorithm.rollout_correction.bypass_mode,
+            "algorithm.rollout_correction.bypass_mode takes the sampler's log-probabilities as old ones and needs"
+            " actor_rollout_ref.rollout.calculate_log_probs=true",
+        ),
         *(
             (
                 limit is None or limit <= config.data.max_response_length,

@@ -70,6 +70,7 @@ def test_defaults_are_the_references():
         ("algorithm.filter_groups.enable=true", "filter_groups"),
         ("trainer.v1.sampler.custom_sampler.path=x.py", "custom_sampler"),
         ("actor_rollout_ref.rollout.n=1", "rollout.n must be at least 2"),
+        ("actor_rollout_ref.rollout.calculate_log_probs=false", "needs actor_rollout_ref.rollout.calculate_log_probs"),
         ("data.train_batch_size=12", "must be a multiple of"),
         ("trainer.use_v1=false", "use_v1"),
         ("data.train_files=/nowhere/train.parquet", "data.train_files: /nowhere/train.parquet does not exist"),

@@ -22,6 +22,7 @@ import numpy as np
 from arms import ARMS
 from scipy import stats
 
+from spark_verl.report.metrics_file import rolling
 from spark_verl.summary import read_metrics
 
 matplotlib.use("Agg")
@@ -277,7 +278,8 @@ def draw_curves(results: dict[str, dict[int, Result]], path: Path) -> None:
 
 def _smooth(curve: dict[int, float]) -> dict[int, float]:
     """Mean of each step and its neighbours."""
-    return {step: float(np.mean([curve[s] for s in (step - 1, step, step + 1) if s in curve])) for step in curve}
+    values = rolling(np.array(list(curve)), np.array(list(curve.values())), np.ones(len(curve)), 3)
+    return dict(zip(curve, values.tolist(), strict=True))
 
 
 def _panel(axis: Any, curves: dict[str, list[dict[int, float]]], colours: dict, marker: str, title: str) -> None:

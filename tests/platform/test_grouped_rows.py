@@ -125,6 +125,64 @@ def test_columns_hold_the_rows_values(lengths: tuple[int, ...]) -> None:
     assert isinstance(table.get("multi_modal_inputs"), NonTensorStack)
 
 
+REAL_QUEUE = """
+import asyncio
+import ray
+import torch
+import transfer_queue as tq
+from spark_verl.platform.grouped_rows import GroupedWrites, Rows
+
+ray.init(num_cpus=8, include_dashboard=False, object_store_memory=200_000_000)
+tq.init()
+queue = GroupedWrites(tq)
+rows = [
+    {
+        "responses": torch.arange(length),
+        "position_ids": torch.arange(4 * length).reshape(4, length),
+        "rm_scores": torch.full((length,), 0.5),
+        "multi_modal_inputs": {"pixel_values": length * torch.ones(2, 3)},
+    }
+    for length in (3, 5, 4)
+]
+keys = ["a_0_0", "a_1_0", "a_2_0"]
+
+async def run():
+    await queue.async_kv_put(key="a", partition_id="train", tag={"status": "running"})
+    for session, row in enumerate(rows):
+        await queue.async_kv_batch_put(
+            keys=[keys[session]], partition_id="train", fields=Rows([row]), tags=[{"session": session}]
+        )
+    first = sorted((await tq.async_kv_list("train"))["train"])
+    await queue.async_kv_put(key="a", partition_id="train", tag={"status": "finished"})
+    return first
+
+before = asyncio.run(run())
+tags = tq.kv_list("train")["train"]
+data = tq.kv_batch_get(keys=keys, partition_id="train", select_fields=list(rows[0]))
+same = {
+    name: all(torch.equal(found, row[name]) for found, row in zip(data[name].unbind(), rows, strict=True))
+    for name in ("responses", "position_ids", "rm_scores")
+}
+pixels = [inputs["pixel_values"].tolist() for inputs in data["multi_modal_inputs"]]
+result = dict(
+    before=before,
+    tags=tags,
+    same=same,
+    pixels=pixels == [row["multi_modal_inputs"]["pixel_values"].tolist() for row in rows],
+)
+ray.shutdown()
+"""
+
+
+def test_the_real_queue_gives_back_what_was_put(run_python) -> None:
+    result = run_python(REAL_QUEUE)
+    assert result["before"] == ["a"], "rows wait for their prompt"
+    assert result["tags"]["a"]["status"] == "finished"
+    assert [result["tags"][f"a_{session}_0"]["session"] for session in range(3)] == [0, 1, 2]
+    assert result["same"] == {"responses": True, "position_ids": True, "rm_scores": True}
+    assert result["pixels"]
+
+
 def test_one_row_looks_as_verls_own_function_makes_it() -> None:
     from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
