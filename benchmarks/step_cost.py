@@ -2,6 +2,7 @@
 
     python benchmarks/step_cost.py --data DIR --model DIR [--repeats 2] [--json FILE]
     python benchmarks/step_cost.py --data DIR --model DIR --scale [--json FILE]
+    python benchmarks/step_cost.py --data DIR --model DIR --decode-ms 25 [--json FILE]
 
 ``DIR`` are the folders that the quickstart leaves in ``outputs/quickstart``. All arms sample with the same engine from
 the same model, 8 responses per prompt, whose lengths are drawn from a log-normal distribution (median 32 tokens,
@@ -20,6 +21,10 @@ verl        the same 24 prompts with ``verl.trainer.main_ppo``: verl's own sampl
 
 Arms are run one after the other, ``--repeats`` times. Medians over steps are printed, and ratios with 95 % bootstrap
 intervals. The hidden share is (barrier - spark) / (barrier - policy part of two-phase) in seconds of generation.
+
+``--decode-ms`` puts a floor under the engine's decoding steps. On a GPU a step takes about as long for one sequence as
+for a hundred; on a CPU it does not, and streaming has no room to gain. The floor must be longer than this machine's own
+step for all of a step's sequences (``paced_engine.py``).
 
 ``--scale`` runs ``spark`` and ``grpo`` with 8 to 64 policy prompts (and as many sequences for ``grpo``), and with one
 and two ranks (as many FSDP ranks and vLLM replicas), and prints the ratio for each.
@@ -41,9 +46,13 @@ from runs import BENCHMARKS, STOCK_VERL, run
 POLICY_PROMPTS, SAMPLES = 8, 8
 JUDGE_PROMPTS = 2  # per policy prompt
 SCALES = ((8, 1), (8, 2), (16, 1), (32, 1), (64, 1))
-"""Policy prompts and ranks of ``--scale``."""
+"""Policy prompts and ranks of ``--scale``. The largest is measured for ``--steps``, smaller ones on as many rows."""
 STAGES = ("step", "gen", "old_log_prob", "ref", "adv", "update_actor", "update_weights")
 PLAIN = ["spark.enable=false"]
+PACED = [
+    "+actor_rollout_ref.rollout.engine_kwargs.vllm.scheduler_cls=paced_engine.PacedScheduler",
+    "+actor_rollout_ref.rollout.engine_kwargs.vllm.async_scheduling=true",  # the scheduler derives from that one
+]
 
 
 def interleave(data: Path, folder: Path, prompts: int) -> dict[str, Path]:
@@ -160,7 +169,8 @@ def scale(data: Path, model: Path, folder: Path, loops: Path, longest: int, step
         for _ in range(repeats):
             for name, values in seconds.items():
                 module, overrides = todo[name]
-                values += [step["timing_s/step"] for step in run(overrides, data, model, steps, 1, module)]
+                as_many = steps * max(SCALES)[0] // prompts
+                values += [step["timing_s/step"] for step in run(overrides, data, model, as_many, 1, module)]
         value, low, high = ratio(np.array(seconds["spark"]), np.array(seconds["grpo"]), rng)
         rows.append({"prompts": prompts, "ranks": ranks, "ratio": value, "low": low, "high": high, **seconds})
         print(
@@ -176,12 +186,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with train, test and judge_test.parquet")
     parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--steps", type=int, default=8, help="steps measured per run; at most 3 with --scale")
+    parser.add_argument("--steps", type=int, default=8, help="steps per run; at most 3, of 64 prompts, with --scale")
     parser.add_argument("--repeats", type=int, default=2, help="runs per arm")
     parser.add_argument("--prompts", type=int, default=POLICY_PROMPTS, help="policy prompts per step, without --scale")
     parser.add_argument("--median", type=float, default=32, help="median response in tokens")
     parser.add_argument("--sigma", type=float, default=0.8, help="standard deviation of the length's logarithm")
     parser.add_argument("--longest", type=int, default=256, help="longest response in tokens")
+    parser.add_argument("--decode-ms", type=float, default=0, help="shortest decoding step of the engine, milliseconds")
     parser.add_argument("--only", action="append", help="run this arm only (may be repeated); no ratios then")
     parser.add_argument("--scale", action="store_true", help="SPARK beside GRPO at growing batches, and two ranks")
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -189,6 +200,8 @@ def main() -> None:
     data, model = arguments.data.resolve(), arguments.model.resolve()
     # To Ray's processes, where schedules.py reads them.
     os.environ.update(SPARK_BENCH_MEDIAN=str(arguments.median), SPARK_BENCH_SIGMA=str(arguments.sigma))
+    os.environ["SPARK_BENCH_DECODE_MS"] = str(arguments.decode_ms)
+    engine = PACED if arguments.decode_ms else []
     found: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         loops = Path(folder) / "agent_loops.yaml"
@@ -199,6 +212,8 @@ def main() -> None:
         )
         if arguments.scale:
             steps = min(arguments.steps, 3)
+            if engine:
+                parser.error("--decode-ms does not go with --scale")
             rows = scale(data, model, Path(folder), loops, arguments.longest, steps, arguments.repeats)
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
@@ -210,7 +225,7 @@ def main() -> None:
                 if arguments.only and name not in arguments.only:
                     continue
                 print(f"run {repeat + 1}/{arguments.repeats}: {name}", flush=True)
-                steps = run(overrides, data, model, arguments.steps, module=module)
+                steps = run([*overrides, *engine], data, model, arguments.steps, module=module)
                 found.setdefault(name, []).extend(steps)
                 print("  step seconds " + " ".join(f"{step['timing_s/step']:.2f}" for step in steps), flush=True)
                 print("  tokens " + " ".join(f"{step['perf/total_num_tokens']:.0f}" for step in steps), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +63,24 @@ def test_ratio_has_its_value_inside_its_interval() -> None:
     rng = np.random.default_rng(0)
     value, low, high = step_cost.ratio(rng.normal(2.0, 0.1, 40), rng.normal(1.0, 0.05, 40), rng)
     assert low < value < high and value == pytest.approx(2.0, rel=0.05)
+
+
+def test_paced_engine_starts_no_step_before_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    import paced_engine
+    from vllm.config import SchedulerConfig
+    from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+
+    with initialize_config_dir(str(RECIPES), version_base=None):
+        engine = compose("quickstart", step_cost.PACED).actor_rollout_ref.rollout.engine_kwargs.vllm
+    options = {"max_model_len": 448, "is_encoder_decoder": False}
+    config = SchedulerConfig(scheduler_cls=engine.scheduler_cls, async_scheduling=engine.async_scheduling, **options)
+    assert config.get_scheduler_cls() is paced_engine.PacedScheduler
+
+    starts: list[float] = []
+    monkeypatch.setattr(AsyncScheduler, "__init__", lambda self: None)
+    monkeypatch.setattr(AsyncScheduler, "schedule", lambda self: starts.append(time.monotonic()))
+    monkeypatch.setattr(paced_engine, "FLOOR", 0.02)
+    scheduler = paced_engine.PacedScheduler()
+    for _ in range(4):
+        scheduler.schedule()
+    assert min(np.diff(starts)) >= 0.0195
