@@ -20,7 +20,8 @@ verl        the same 24 prompts with ``verl.trainer.main_ppo``: verl's own sampl
 ==========  ==============================================================================================
 
 Arms are run one after the other, ``--repeats`` times. Medians over steps are printed, and ratios with 95 % bootstrap
-intervals. The hidden share is (barrier - spark) / (barrier - policy part of two-phase) in seconds of generation.
+intervals. The hidden share of judge generation is (barrier - spark) / (barrier - policy part of two-phase) in seconds
+of generation; below it stands what the lengths alone let one expect of an engine that is never full.
 
 ``--decode-ms`` puts a floor under the engine's decoding steps. On a GPU a step takes about as long for one sequence as
 for a hundred; on a CPU it does not, and streaming has no room to gain. The floor must be longer than this machine's own
@@ -125,8 +126,47 @@ def ratio(above: np.ndarray, below: np.ndarray, rng: np.random.Generator) -> tup
     return float(np.median(above) / np.median(below)), float(low), float(high)
 
 
-def report(found: dict[str, list[dict[str, float]]]) -> dict:
-    """Print the tables; return the figures."""
+def hidden_share(
+    spark: np.ndarray, barrier: np.ndarray, policy: np.ndarray, rng: np.random.Generator
+) -> tuple[float, float, float]:
+    """(barrier - spark) / (barrier - policy) of mean seconds of generation, with its 95 % bootstrap interval.
+
+    Steps of the three arms are drawn together: they have the same questions, and responses of the same lengths.
+    """
+
+    def share(drawn: np.ndarray) -> float:
+        above, below = barrier[drawn] - spark[drawn], barrier[drawn] - policy[drawn]
+        return float(above.mean() / below.mean())
+
+    every = np.arange(spark.size)
+    low, high = np.percentile([share(rng.choice(every, every.size)) for _ in range(2000)], [2.5, 97.5])
+    return share(every), float(low), float(high)
+
+
+def hidden_at_best(prompts: int, longest: int, steps: int = 500) -> float:
+    """The same share, expected from the distribution of lengths alone.
+
+    With an engine that decodes any number of sequences as fast as one and does nothing else: in tokens, not seconds.
+    """
+    from schedules import response_length  # imports verl, and reads the distribution from the environment
+
+    barrier = streamed = policy = 0
+    for step in range(steps):
+
+        def slowest(group: int, kind: str, sequences: int, step: int = step) -> int:
+            keys = (f"{step}/{group}/{kind}/{i}" for i in range(sequences))
+            return max(response_length(key, longest) for key in keys)
+
+        answered = [slowest(group, "policy", SAMPLES) for group in range(prompts)]
+        judged = [slowest(group, "judge", JUDGE_PROMPTS * SAMPLES) for group in range(prompts)]
+        policy += max(answered)
+        barrier += max(answered) + max(judged)
+        streamed += max(map(sum, zip(answered, judged, strict=True)))
+    return (barrier - streamed) / (barrier - policy)
+
+
+def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
+    """Print the tables; return the figures. ``at_best`` is :func:`hidden_at_best`."""
 
     def seconds(arm: str, stage: str) -> np.ndarray:
         return np.array([step.get(f"timing_s/{stage}", 0.0) for step in found[arm]])
@@ -137,27 +177,29 @@ def report(found: dict[str, list[dict[str, float]]]) -> dict:
         tokens = np.median([step["perf/total_num_tokens"] for step in found[arm]])
         print(f"{arm:<20}" + "".join(f"{value:>15.2f}" for value in stages.values()) + f"{tokens:>14.0f}")
     rng = np.random.default_rng(0)
-    n = min(len(found["two-phase: policy"]), len(found["two-phase: judge"]))
-    two_phase = seconds("two-phase: policy", "step")[:n] + seconds("two-phase: judge", "step")[:n]
-    spark = seconds("spark", "step")
 
     def per_token(arm: str) -> np.ndarray:
         return seconds(arm, "step") / np.array([step["perf/total_num_tokens"] for step in found[arm]])
 
-    ratios = {
-        "spark / grpo": ratio(spark, seconds("grpo", "step"), rng),
-        "spark / grpo, per token": ratio(per_token("spark"), per_token("grpo"), rng),
-        "spark / verl": ratio(spark, seconds("verl", "step"), rng),
-        "spark / barrier": ratio(spark, seconds("barrier", "step"), rng),
-        "spark / two-phase": ratio(spark, two_phase, rng),
-    }
+    others = [arm for arm in ("grpo", "verl", "barrier") if {"spark", arm} <= set(found)]
+    sides = {f"spark / {arm}": (seconds("spark", "step"), seconds(arm, "step")) for arm in others}
+    if "grpo" in others:
+        sides["spark / grpo, per token"] = (per_token("spark"), per_token("grpo"))
+    if {"spark", "two-phase: policy", "two-phase: judge"} <= set(found):
+        two_phase = seconds("two-phase: policy", "step") + seconds("two-phase: judge", "step")
+        sides["spark / two-phase"] = (seconds("spark", "step"), two_phase)
+    ratios = {name: ratio(above, below, rng) for name, (above, below) in sides.items()}
     print()
     for name, (value, low, high) in ratios.items():
         print(f"{name:<26}{value:>8.2f}   95 % interval {low:.2f} to {high:.2f}")
-    gen = {arm: medians[arm]["gen"] for arm in ("spark", "barrier", "two-phase: policy")}
-    hidden = (gen["barrier"] - gen["spark"]) / (gen["barrier"] - gen["two-phase: policy"])
-    print(f"{'judge generation hidden behind the policy':<44}{hidden:.0%}")
-    return {"medians": medians, "ratios": ratios, "hidden": hidden, "steps": found}
+    figures = {"medians": medians, "ratios": ratios, "steps": found}
+    if {"spark", "barrier", "two-phase: policy"} <= set(found):
+        hidden = hidden_share(*(seconds(arm, "gen") for arm in ("spark", "barrier", "two-phase: policy")), rng)
+        value, low, high = hidden
+        print(f"{'judge generation hidden':<26}{value:>8.0%}   95 % interval {low:.0%} to {high:.0%}")
+        print(f"{'by lengths alone':<26}{at_best:>8.0%}")
+        figures |= {"hidden": hidden, "hidden_at_best": at_best}
+    return figures
 
 
 def scale(data: Path, model: Path, folder: Path, loops: Path, longest: int, steps: int, repeats: int) -> list[dict]:
@@ -193,12 +235,12 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.8, help="standard deviation of the length's logarithm")
     parser.add_argument("--longest", type=int, default=256, help="longest response in tokens")
     parser.add_argument("--decode-ms", type=float, default=0, help="shortest decoding step of the engine, milliseconds")
-    parser.add_argument("--only", action="append", help="run this arm only (may be repeated); no ratios then")
+    parser.add_argument("--only", action="append", help="run this arm only (may be repeated)")
     parser.add_argument("--scale", action="store_true", help="SPARK beside GRPO at growing batches, and two ranks")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     data, model = arguments.data.resolve(), arguments.model.resolve()
-    # To Ray's processes, where schedules.py reads them.
+    # To Ray's processes, where schedules.py and paced_engine.py read them.
     os.environ.update(SPARK_BENCH_MEDIAN=str(arguments.median), SPARK_BENCH_SIGMA=str(arguments.sigma))
     os.environ["SPARK_BENCH_DECODE_MS"] = str(arguments.decode_ms)
     engine = PACED if arguments.decode_ms else []
@@ -229,9 +271,7 @@ def main() -> None:
                 found.setdefault(name, []).extend(steps)
                 print("  step seconds " + " ".join(f"{step['timing_s/step']:.2f}" for step in steps), flush=True)
                 print("  tokens " + " ".join(f"{step['perf/total_num_tokens']:.0f}" for step in steps), flush=True)
-    if arguments.only:
-        return
-    figures = report(found)
+    figures = report(found, hidden_at_best(arguments.prompts, arguments.longest))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 

@@ -65,6 +65,35 @@ def test_ratio_has_its_value_inside_its_interval() -> None:
     assert low < value < high and value == pytest.approx(2.0, rel=0.05)
 
 
+def steps_of(step: float, gen: float, count: int = 12) -> list[dict[str, float]]:
+    return [{"timing_s/step": step + i, "timing_s/gen": gen, "perf/total_num_tokens": 100.0} for i in range(count)]
+
+
+def test_report_compares_the_arms_that_were_run(capsys: pytest.CaptureFixture) -> None:
+    found = {"spark": steps_of(10, 6), "barrier": steps_of(12, 8), "two-phase: policy": steps_of(5, 4)}
+    figures = step_cost.report(found, at_best=0.25)
+    assert set(figures["ratios"]) == {"spark / barrier"}
+    assert figures["ratios"]["spark / barrier"][0] == pytest.approx(15.5 / 17.5)
+    assert figures["hidden"] == pytest.approx((0.5, 0.5, 0.5))
+    assert "by lengths alone" in capsys.readouterr().out
+
+    found |= {"two-phase: judge": steps_of(6, 4), "grpo": steps_of(9, 6), "verl": steps_of(13, 9)}
+    ratios = step_cost.report(found, at_best=0.25)["ratios"]
+    assert ratios["spark / two-phase"][0] == pytest.approx(15.5 / 22)
+    assert ratios["spark / grpo"][0] == ratios["spark / grpo, per token"][0] == pytest.approx(15.5 / 14.5)
+    assert step_cost.report({"grpo": steps_of(9, 6)}, at_best=0.25)["ratios"] == {}
+
+
+def test_what_could_be_hidden_at_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    # With equal lengths all judge prompts start when the last answer ends: nothing is hidden.
+    monkeypatch.setattr(schedules, "SIGMA", 0.0)
+    assert step_cost.hidden_at_best(8, 256, steps=5) == 0
+    # One group has a tail to hide nothing behind, either; more groups have more of it.
+    monkeypatch.setattr(schedules, "SIGMA", 0.8)
+    assert step_cost.hidden_at_best(1, 256, steps=20) == 0
+    assert 0.1 < step_cost.hidden_at_best(4, 256, steps=100) < step_cost.hidden_at_best(32, 256, steps=100) < 1
+
+
 def test_paced_engine_starts_no_step_before_the_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     import paced_engine
     from vllm.config import SchedulerConfig
