@@ -239,6 +239,8 @@ def main() -> None:
     parser.add_argument("--scale", action="store_true", help="SPARK beside GRPO at growing batches, and two ranks")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
+    if arguments.scale and arguments.decode_ms:
+        parser.error("--decode-ms does not go with --scale: a large batch's own decoding step is longer")
     data, model = arguments.data.resolve(), arguments.model.resolve()
     # To Ray's processes, where schedules.py and paced_engine.py read them.
     os.environ.update(SPARK_BENCH_MEDIAN=str(arguments.median), SPARK_BENCH_SIGMA=str(arguments.sigma))
@@ -254,8 +256,6 @@ def main() -> None:
         )
         if arguments.scale:
             steps = min(arguments.steps, 3)
-            if engine:
-                parser.error("--decode-ms does not go with --scale")
             rows = scale(data, model, Path(folder), loops, arguments.longest, steps, arguments.repeats)
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
