@@ -2,12 +2,16 @@
 # The whole loop on a machine without a GPU: a Qwen2.5-VL of about 1 M parameters learns to answer questions about
 # handwritten digits and to judge and correct its own answers. Sets up everything it needs.
 #
-#   bash run_scripts/quickstart.sh                 # about ten minutes on 2 cores
+#   bash run_scripts/quickstart.sh                 # five to eight minutes on 2 cores
 #   SEED=1 bash run_scripts/quickstart.sh          # another seed
 #   STEPS=5 bash run_scripts/quickstart.sh         # a short look
 #   bash run_scripts/quickstart.sh spark.enable=false     # any Hydra override: here plain GRPO
+#   DEVICE=gpu bash run_scripts/quickstart.sh      # the same on one GPU, in the environment of setup_gpu.sh
+#   DRY_RUN=1 DEVICE=gpu bash run_scripts/quickstart.sh   # check config and budget, train nothing
 #
 #   OUTPUT_DIR=outputs/quickstart     every run starts it anew: name another one to keep the last run's
+#   SPARK_PYTHON=python3              use this environment as it is (DEVICE=cpu: default .venv, made when missing)
+#   SPARK_CACHE=~/.cache/spark_verl   where warm-started models are kept; empty: nowhere
 set -euo pipefail
 SECONDS=0
 
@@ -16,6 +20,7 @@ cd "$ROOT"
 
 SEED=${SEED:-0}
 STEPS=${STEPS:-40}
+DEVICE=${DEVICE:-cpu}
 OUTPUT_DIR=$(realpath -m "${OUTPUT_DIR:-$ROOT/outputs/quickstart}")
 
 if [[ -n $(ls -A "$OUTPUT_DIR" 2>/dev/null) && ! -e $OUTPUT_DIR/data/train.parquet ]]; then
@@ -26,17 +31,25 @@ fi
 say() { printf '\n\033[1m[%4ds] %s\033[0m\n' "$SECONDS" "$*"; }
 
 say "1/5 environment"
-source run_scripts/setup_env.sh
+case "$DEVICE" in
+    cpu) source run_scripts/setup_env.sh; RECIPE=quickstart ;;
+    gpu) SPARK_PYTHON=${SPARK_PYTHON:-python3}; RECIPE=quickstart_gpu ;;
+    *) echo "DEVICE must be cpu or gpu, got $DEVICE" >&2; exit 2 ;;
+esac
+"$SPARK_PYTHON" -c 'import spark_verl' 2>/dev/null || {
+    echo "spark_verl is not installed for $SPARK_PYTHON: bash run_scripts/setup_gpu.sh (or name another SPARK_PYTHON)" >&2
+    exit 2
+}
 
 # Results of an earlier run would be mixed with this one's.
 rm -rf "$OUTPUT_DIR"
 mkdir -p "$OUTPUT_DIR"
 
 say "2/5 data: handwritten digits"
-python data_preprocess/handwritten_digits.py --local_save_dir "$OUTPUT_DIR/data" --seed "$SEED"
+"$SPARK_PYTHON" data_preprocess/handwritten_digits.py --local_save_dir "$OUTPUT_DIR/data" --seed "$SEED"
 
 say "3/5 model: warm start from random weights"
-python -m spark_verl.embedded.build_model --output_dir "$OUTPUT_DIR/model" --seed "$SEED"
+"$SPARK_PYTHON" -m spark_verl.embedded.build_model --output_dir "$OUTPUT_DIR/model" --seed "$SEED"
 
 say "4/5 training: evaluate, $STEPS SPARK steps, evaluate (log: $OUTPUT_DIR/train.log)"
 DATA=(
@@ -50,18 +63,24 @@ TRAINER=(
     trainer.rollout_data_dir="$OUTPUT_DIR/rollouts"
     trainer.validation_data_dir="$OUTPUT_DIR/validation"
 )
-HF_HUB_OFFLINE=1 VERL_FILE_LOGGER_PATH="$OUTPUT_DIR/metrics.jsonl" \
-    python -m spark_verl.progress --log "$OUTPUT_DIR/train.log" --metrics "$OUTPUT_DIR/metrics.jsonl" --steps "$STEPS" -- \
-    python -m spark_verl.main --config-path "$ROOT/recipes" --config-name quickstart \
+TRAIN=(
+    "$SPARK_PYTHON" -m spark_verl.main --config-path "$ROOT/recipes" --config-name "$RECIPE"
     actor_rollout_ref.model.path="$OUTPUT_DIR/model" "${DATA[@]}" "${TRAINER[@]}" "$@"
+)
+export HF_HUB_OFFLINE=1 VERL_FILE_LOGGER_PATH="$OUTPUT_DIR/metrics.jsonl"
+if [[ ${DRY_RUN:-} == 1 ]]; then
+    exec "${TRAIN[@]}"
+fi
+"$SPARK_PYTHON" -m spark_verl.progress --log "$OUTPUT_DIR/train.log" --metrics "$OUTPUT_DIR/metrics.jsonl" \
+    --steps "$STEPS" -- "${TRAIN[@]}"
 
 say "5/5 results"
 rm -rf "$OUTPUT_DIR/trained_model"
 # The last step: an override may have changed their number.
 LAST=$(cat "$OUTPUT_DIR/checkpoints/latest_checkpointed_iteration.txt")
 cp -r "$OUTPUT_DIR/checkpoints/global_step_$LAST/actor/huggingface" "$OUTPUT_DIR/trained_model"
-python -m spark_verl.summary "$OUTPUT_DIR" --seed "$SEED" --wall_s "$SECONDS"
-python -m spark_verl.report "$OUTPUT_DIR"
+"$SPARK_PYTHON" -m spark_verl.summary "$OUTPUT_DIR" --seed "$SEED" --wall_s "$SECONDS"
+"$SPARK_PYTHON" -m spark_verl.report "$OUTPUT_DIR"
 cat <<DONE
 
 trained model   $OUTPUT_DIR/trained_model (transformers and vLLM load it)
@@ -71,6 +90,6 @@ every rollout   $OUTPUT_DIR/rollouts/<step>.jsonl (policy and judge rows)
 summary         $OUTPUT_DIR/summary.json
 
 Watch it answer and judge itself:
-DEVICE=cpu MODEL=$OUTPUT_DIR/trained_model bash run_scripts/ask.sh --templates pkg://spark_verl.embedded/templates \\
+DEVICE=$DEVICE MODEL=$OUTPUT_DIR/trained_model bash run_scripts/ask.sh --templates pkg://spark_verl.embedded/templates \\
     --image $OUTPUT_DIR/data/example.png "$(cat "$OUTPUT_DIR/data/example.txt")"
 DONE

@@ -3,6 +3,7 @@ r"""Build the embedded model: a Qwen2.5-VL of about one million parameters, warm
     python -m spark_verl.embedded.build_model --output_dir DIR [--seed 0] [--variant sparse]
 
 The folder is loaded by ``AutoProcessor``, ``AutoTokenizer``, ``AutoModelForImageTextToText`` and vLLM without network.
+A model that was built before comes from a cache (``SPARK_CACHE=folder``; empty: build it, keep nothing).
 
 What it was taught, from random weights and from training digits only (``warm_start`` has the schedule):
 
@@ -41,12 +42,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from spark_verl.embedded.cache import cache_folder, copy_or_build
 from spark_verl.embedded.demonstrations import TEMPLATES
 from spark_verl.embedded.model import build_model
 from spark_verl.embedded.tokenizer import build_processor
 from spark_verl.embedded.warm_start import VARIANTS, Schedule, teach_habits, teach_perception
 from spark_verl.judge.templates import TemplateSet
 from spark_verl.progress import bar_options
+
+BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left{postfix}"
 
 
 def build(output_dir: str | Path, seed: int, schedule: Schedule, show_progress: bool = True) -> Path:
@@ -65,7 +69,9 @@ def build(output_dir: str | Path, seed: int, schedule: Schedule, show_progress: 
     templates = TemplateSet.load(TEMPLATES)
     processor = build_processor(templates)
     model = build_model(processor, seed).train()
-    with tqdm(total=schedule.steps, unit="step", disable=not show_progress, desc="warm start", **bar_options()) as bar:
+    with tqdm(
+        total=schedule.work, desc="warm start", disable=not show_progress, bar_format=BAR_FORMAT, **bar_options()
+    ) as bar:
         teach_perception(model, processor, schedule, seed, bar)
         teach_habits(model, processor, templates, schedule, seed, bar)
     model.eval().save_pretrained(output_dir)
@@ -88,8 +94,10 @@ def main() -> None:
         names = ("perception_steps", "skill_steps", "habit_steps")
         schedule = replace(schedule, **{name: min(args.steps, getattr(schedule, name)) for name in names})
     start = time.perf_counter()
-    folder = build(args.output_dir, args.seed, schedule)
-    print(f"embedded model written to {folder} in {time.perf_counter() - start:.0f} s")
+    folder = Path(args.output_dir).expanduser()
+    cached = copy_or_build(folder, (args.seed, schedule), lambda made: build(made, args.seed, schedule))
+    how = f"taken from {cache_folder()}" if cached else f"built in {time.perf_counter() - start:.0f} s"
+    print(f"warm-started model in {folder}, {how}")
 
 
 if __name__ == "__main__":

@@ -32,9 +32,14 @@ from spark_verl.embedded.demonstrations import (
 )
 from spark_verl.embedded.digits import labels, levels, pool
 from spark_verl.embedded.model import encode_tiles, tile_values
+from spark_verl.embedded.muon import Muon
 from spark_verl.judge.templates import TemplateSet
 
 VERDICT_WEIGHT = 4.0
+
+PERCEPTION_COST, HABIT_COST = 0.6, 1.3
+"""What a step of stages 1 and 3 takes, in steps of stage 2, so that the remaining time is right from the start. Batches
+of stage 3 are not sorted by length, hence longer."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,9 @@ class Schedule:
     careful_shares: dict[str, float] = field(default_factory=CAREFUL_SHARES.copy)
 
     @property
-    def steps(self) -> int:
-        """Steps of all stages together."""
-        return self.perception_steps + self.skill_steps + self.habit_steps
+    def work(self) -> float:
+        """All stages together, in steps of stage 2: what the progress bar counts."""
+        return PERCEPTION_COST * self.perception_steps + self.skill_steps + HABIT_COST * self.habit_steps
 
 
 VARIANTS: dict[str, Schedule] = {
@@ -106,8 +111,7 @@ def _adamw(groups: list[tuple[list[nn.Parameter], float]], weight_decay: float) 
 
 
 def _muon(params: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    groups = [{"params": params, "lr": lr, "full_lr": lr}]
-    return torch.optim.Muon(groups, lr=lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    return Muon([{"params": params, "lr": lr, "full_lr": lr}], lr)
 
 
 def teach_perception(
@@ -132,7 +136,7 @@ def teach_perception(
         loss.backward()
         nn.utils.clip_grad_norm_(visual.parameters(), 1.0)
         optimizer.step()
-        bar.update()
+        bar.update(PERCEPTION_COST)
         bar.set_postfix_str(f"perception loss {loss.item():.3f}", refresh=False)
 
 
@@ -233,7 +237,7 @@ def teach_habits(
             for optimizer in optimizers:
                 optimizer.step()
             step += 1
-            bar.update()
+            bar.update(1.0 if name == "skill" else HABIT_COST)
             bar.set_postfix_str(f"{name} loss {loss.item():.3f}", refresh=False)
 
 
