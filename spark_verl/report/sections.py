@@ -15,13 +15,13 @@ from spark_verl.report import (
     charts_rewards,
     counters,
     gallery,
-    run_config,
 )
 from spark_verl.report.heldout import OBJECTIVE_OF, SHORT
 from spark_verl.report.intervals import difference
 from spark_verl.report.run import Missing, Run
 from spark_verl.report.section import Section
 from spark_verl.report.style import Table, percent
+from spark_verl.runs import config as run_config
 
 NO_METRICS = (
     "no metrics.jsonl in the run folder",
