@@ -74,6 +74,7 @@ setup(
         "pyarrow",
         "qwen-vl-utils",
         "scikit-learn",
+        "scipy",
         "tqdm",
     ],
     extras_require=EXTRAS,

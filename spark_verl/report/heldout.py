@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from spark_verl.report.intervals import effective, wilson
 from spark_verl.runs.metrics import Metrics
 from spark_verl.runs.summary import VALIDATED
+from spark_verl.statistics import effective, wilson
 
 OBJECTIVE_OF = {
     "policy_acc": "policy",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from spark_verl.report.intervals import difference, effective, wilson
+from spark_verl.statistics import effective, newcombe, wilson
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (7, 10), (286, 300), (1, 1000)])
@@ -27,7 +27,7 @@ def test_wilson_is_scipys(right, n):
 )
 def test_difference_is_newcombes(first, second, low, high):
     after, before = ((k / n, *wilson(k / n, n)) for k, n in (first, second))
-    change, found_low, found_high = difference(before, after)
+    change, found_low, found_high = newcombe(before, after)
     assert change == pytest.approx(first[0] / first[1] - second[0] / second[1])
     assert (found_low, found_high) == pytest.approx((low, high), abs=1e-4)
 
