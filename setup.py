@@ -74,6 +74,7 @@ setup(
         "pyarrow",
         "qwen-vl-utils",
         "scikit-learn",
+        "scipy",
         "tqdm",
     ],
     extras_require=EXTRAS,
@@ -81,7 +82,7 @@ setup(
         # Imported by verl at the end of `import verl`, in every process.
         "verl.plugins": ["spark_verl = spark_verl.plugin"],
         # Called by vLLM in every process that builds an engine or a worker.
-        "vllm.general_plugins": ["spark_verl = spark_verl.platform.vllm_cpu:register"],
+        "vllm.general_plugins": ["spark_verl = spark_verl.compat.vllm_cpu:register"],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -1,4 +1,4 @@
-"""Write the embedded task (questions about real handwritten digits) as parquet files in verl's schema.
+"""Write the digits task (questions about real handwritten digits) as parquet files in verl's schema.
 
     python data_preprocess/handwritten_digits.py --local_save_dir ~/data/digits
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from spark_verl.embedded.rows import write_files
+from spark_verl.digits.dataset import write_files
 
 
 def main() -> None:

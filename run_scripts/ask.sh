@@ -2,7 +2,7 @@
 # Asks a served model one question and shows answer, judgement and reflection while they are written.
 #
 #   bash run_scripts/serve.sh MODEL &
-#   bash run_scripts/ask.sh --image FILE "question" [options of python -m spark_verl.ask]
+#   bash run_scripts/ask.sh --image FILE "question" [options of python -m spark_verl.evaluation.ask]
 #
 #   BASE_URL=http://127.0.0.1:8000/v1
 #   MODEL=folder   serve this model for the one question instead; DEVICE=cpu for small models without a GPU
@@ -18,4 +18,4 @@ if [[ -n ${MODEL:-} ]]; then
 else
     WHERE=(--base-url "${BASE_URL:-http://127.0.0.1:8000/v1}")
 fi
-exec "${SPARK_PYTHON:-python3}" -m spark_verl.ask "${WHERE[@]}" "$@"
+exec "${SPARK_PYTHON:-python3}" -m spark_verl.evaluation.ask "${WHERE[@]}" "$@"

@@ -30,6 +30,6 @@ fi
 rm -f "$TARGET/lora_adapter/added"
 "${SPARK_PYTHON:-python3}" -m verl.model_merger merge --backend fsdp --local_dir "$ACTOR" --target_dir "$TARGET"
 if [[ -d $TARGET/lora_adapter ]]; then
-    "${SPARK_PYTHON:-python3}" -m spark_verl.adapter "$TARGET"
+    "${SPARK_PYTHON:-python3}" -m spark_verl.runs.adapter "$TARGET"
 fi
 echo "merged model: $TARGET"

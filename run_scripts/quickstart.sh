@@ -49,7 +49,7 @@ say "2/5 data: handwritten digits"
 "$SPARK_PYTHON" data_preprocess/handwritten_digits.py --local_save_dir "$OUTPUT_DIR/data" --seed "$SEED"
 
 say "3/5 model: warm start from random weights"
-"$SPARK_PYTHON" -m spark_verl.embedded.build_model --output_dir "$OUTPUT_DIR/model" --seed "$SEED"
+"$SPARK_PYTHON" -m spark_verl.digits.build_model --output_dir "$OUTPUT_DIR/model" --seed "$SEED"
 
 say "4/5 training: evaluate, $STEPS SPARK steps, evaluate (log: $OUTPUT_DIR/train.log)"
 DATA=(
@@ -71,7 +71,7 @@ export HF_HUB_OFFLINE=1 VERL_FILE_LOGGER_PATH="$OUTPUT_DIR/metrics.jsonl"
 if [[ ${DRY_RUN:-} == 1 ]]; then
     exec "${TRAIN[@]}"
 fi
-"$SPARK_PYTHON" -m spark_verl.progress --log "$OUTPUT_DIR/train.log" --metrics "$OUTPUT_DIR/metrics.jsonl" \
+"$SPARK_PYTHON" -m spark_verl.runs.progress --log "$OUTPUT_DIR/train.log" --metrics "$OUTPUT_DIR/metrics.jsonl" \
     --steps "$STEPS" -- "${TRAIN[@]}"
 
 say "5/5 results"
@@ -79,7 +79,7 @@ rm -rf "$OUTPUT_DIR/trained_model"
 # The last step: an override may have changed their number.
 LAST=$(cat "$OUTPUT_DIR/checkpoints/latest_checkpointed_iteration.txt")
 cp -r "$OUTPUT_DIR/checkpoints/global_step_$LAST/actor/huggingface" "$OUTPUT_DIR/trained_model"
-"$SPARK_PYTHON" -m spark_verl.summary "$OUTPUT_DIR" --seed "$SEED" --wall_s "$SECONDS"
+"$SPARK_PYTHON" -m spark_verl.runs.summary "$OUTPUT_DIR" --seed "$SEED" --wall_s "$SECONDS"
 "$SPARK_PYTHON" -m spark_verl.report "$OUTPUT_DIR"
 cat <<DONE
 
@@ -90,6 +90,6 @@ every rollout   $OUTPUT_DIR/rollouts/<step>.jsonl (policy and judge rows)
 summary         $OUTPUT_DIR/summary.json
 
 Watch it answer and judge itself:
-DEVICE=$DEVICE MODEL=$OUTPUT_DIR/trained_model bash run_scripts/ask.sh --templates pkg://spark_verl.embedded/templates \\
+DEVICE=$DEVICE MODEL=$OUTPUT_DIR/trained_model bash run_scripts/ask.sh --templates pkg://spark_verl.digits/templates \\
     --image $OUTPUT_DIR/data/example.png "$(cat "$OUTPUT_DIR/data/example.txt")"
 DONE

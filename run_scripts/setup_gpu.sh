@@ -25,9 +25,9 @@ import flash_attn
 import torch
 import vllm
 
-from spark_verl import platform
+from spark_verl import compat
 
-platform.assert_ready()
+compat.assert_ready()
 print(f"ready: torch {torch.__version__}, vLLM {vllm.__version__}, flash-attn {flash_attn.__version__},", end=" ")
 print(f"{torch.cuda.device_count()} GPU(s)" if torch.cuda.is_available() else "but torch finds no GPU: is the driver new enough?")
 CHECK

@@ -23,7 +23,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from spark_verl import budget, platform, preflight
+from spark_verl import compat
+from spark_verl.checks import budget, rules
 
 
 def prepare(config: DictConfig) -> None:
@@ -31,24 +32,24 @@ def prepare(config: DictConfig) -> None:
 
     Raises:
         ValueError, FileNotFoundError, AssertionError: From the checks; the message says what to change.
-        spark_verl.platform.NotReadyError: The installation does not fit.
+        spark_verl.compat.NotReadyError: The installation does not fit.
     """
-    platform.assert_versions()
-    preflight.check(config)
+    compat.assert_versions()
+    rules.check(config)
     if not dry_run():
-        preflight.check_devices(config)
-    platform.configure(config)
-    platform.reserve_cpus(config)
+        rules.check_devices(config)
+    compat.configure(config)
+    compat.reserve_cpus(config)
     if "VERL_FILE_LOGGER_ROOT" not in os.environ:
         folder = Path(str(config.trainer.default_local_dir)).expanduser().absolute()
-        os.environ.setdefault(platform.METRICS_VARIABLE, str(folder / "metrics.jsonl"))
-    platform.carry_environment(config)
-    platform.mend_models(config)
+        os.environ.setdefault(compat.METRICS_VARIABLE, str(folder / "metrics.jsonl"))
+    compat.carry_environment(config)
+    compat.mend_models(config)
     if dry_run():
         # verl looks up vLLM's version; a recipe for GPUs can be checked where only the CPU build is installed.
-        platform.alias_vllm_distribution()
+        compat.alias_vllm_distribution()
     else:
-        platform.assert_ready()
+        compat.assert_ready()
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
     from verl.utils.device import auto_set_device
@@ -109,7 +110,7 @@ def run(config: DictConfig) -> None:
             from spark_verl.trainer.trainer import SparkTrainer
 
             SparkTrainer.started_at = started_at
-            platform.prepare_metrics_file(keep=config.trainer.resume_mode != "disable")
+            compat.prepare_metrics_file(keep=config.trainer.resume_mode != "disable")
             super().run(config)
 
     run_ppo(config, task_runner_class=ray.remote(num_cpus=1)(SparkTaskRunner))
@@ -127,7 +128,7 @@ def main(config: DictConfig) -> None:
     except InstantiationException as error:
         # verl's dataclasses check themselves while Hydra builds them; the reason is the last error of the chain.
         fail(error.__cause__ or error)
-    except (ValueError, FileNotFoundError, AssertionError, platform.NotReadyError) as error:
+    except (ValueError, FileNotFoundError, AssertionError, compat.NotReadyError) as error:
         fail(error)
     run(config)
 

@@ -28,7 +28,7 @@ def run_program(*command: str, timeout: float = 280) -> None:
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> str:
-    """The embedded model after a short warm start: the right architecture and formats, little skill needed.
+    """The digits model after a short warm start: the right architecture and formats, little skill needed.
 
     ``SPARK_TEST_MODEL`` names a folder to use instead, which saves its making while one works on the tests;
     ``SPARK_TEST_FOLDER`` one in which several test processes share it.
@@ -39,7 +39,7 @@ def model_folder(tmp_path_factory) -> str:
     folder = Path(shared) if shared else tmp_path_factory.mktemp("model")
     with FileLock(folder / "model.lock"):
         if not (folder / "model.done").exists():
-            run_program("-m", "spark_verl.embedded.build_model", "--output_dir", f"{folder}/model", *FEW_STEPS)
+            run_program("-m", "spark_verl.digits.build_model", "--output_dir", f"{folder}/model", *FEW_STEPS)
             (folder / "model.done").touch()
     return f"{folder}/model"
 
@@ -49,7 +49,7 @@ FEW_STEPS = ("--steps", "120")
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory) -> Path:
-    """A small train/test/judge_test set of the embedded task."""
+    """A small train/test/judge_test set of the digits task."""
     folder = tmp_path_factory.mktemp("data")
     sizes = ("--train_size", "64", "--test_size", "24")
     run_program("data_preprocess/handwritten_digits.py", "--local_save_dir", str(folder), *sizes)
@@ -58,7 +58,7 @@ def data_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer(model_folder):
-    """The embedded model's tokenizer: byte-level BPE with Qwen's special tokens."""
+    """The digits model's tokenizer: byte-level BPE with Qwen's special tokens."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(model_folder)
@@ -66,7 +66,7 @@ def tokenizer(model_folder):
 
 @pytest.fixture(scope="session")
 def processor(model_folder):
-    """The embedded model's Qwen2.5-VL processor."""
+    """The digits model's Qwen2.5-VL processor."""
     from transformers import AutoProcessor
 
     return AutoProcessor.from_pretrained(model_folder)

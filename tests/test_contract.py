@@ -2,7 +2,7 @@
 
 Most of them are private or undocumented, so an upgrade can change any of them. It then fails here, in one obvious
 place, with the name and both signatures, rather than minutes into a run. The pins in ``setup.py`` and
-``spark_verl/platform/checks.py`` move together with this table.
+``spark_verl/compat/checks.py`` move together with this table.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def test_installed_symbol_is_the_one_we_rely_on(installed, module, path, paramet
 
 def test_abstract_platform_is_complete():
     """Every method that verl's platform declares abstract has an answer on the CPU."""
-    code = "import verl; from spark_verl.platform.cpu import PlatformCPU; PlatformCPU()"
+    code = "import verl; from spark_verl.compat.cpu import PlatformCPU; PlatformCPU()"
     environment = os.environ | {"VERL_PLATFORM": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -22,6 +22,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from spark_verl.data.check import check_file
 from spark_verl.data.errors import RowError, UsageError
 from spark_verl.data.images import DEFAULT_MAX_PIXELS, MIN_PIXELS
 from spark_verl.data.report import SplitReport, format_table, write_report
@@ -29,7 +30,6 @@ from spark_verl.data.rows import Sample, build_row
 from spark_verl.data.sources import Record, check_columns, count_records, fetch, locate, read_records
 from spark_verl.data.stores import Images, open_store
 from spark_verl.data.writer import RowWriter
-from spark_verl.data_check import check_file
 
 TRAIN, TEST = "train", "test"
 

@@ -1,7 +1,7 @@
 """One sample of any data set as one row in verl's schema, checked on the way.
 
 Columns are those of verl's documentation ("Prepare Data for Post-Training") and ``examples/data_preprocess``. Every row
-of every program has the same ones, so the files can be concatenated with each other and with the embedded task's
+of every program has the same ones, so the files can be concatenated with each other and with the digits task's
 (``datasets`` merges the fields of ``extra_info``).
 """
 

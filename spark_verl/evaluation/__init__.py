@@ -1,4 +1,4 @@
-"""Evaluation: benchmarks, test-time scaling and measures of the judge; the command is :mod:`spark_verl.evaluate`.
+"""Evaluation: benchmarks, test-time scaling and measures of the judge; ``python -m spark_verl.evaluation``.
 
 ==========================  ==================================================================================
 ``benchmarks/``             how each benchmark is read, asked, scored and summed up

@@ -13,7 +13,8 @@
 from spark_verl.judge.balance import BalanceController, StepOutcome
 from spark_verl.judge.build import JudgeBuilder, build_judge_prompts
 from spark_verl.judge.plan import JudgeAsk, Plan, ReflectionAsk
-from spark_verl.judge.types import Correctness, JudgeBuild, JudgePrompt, Rollout, RolloutGroup
+from spark_verl.judge.types import JudgeBuild, JudgePrompt
+from spark_verl.vocabulary import Correctness, Rollout, RolloutGroup
 
 __all__ = [
     "BalanceController",

@@ -18,7 +18,8 @@ from spark_verl.judge.length import TokenBudget, question_tokens
 from spark_verl.judge.plan import JudgeAsk, Plan, draw_plan
 from spark_verl.judge.templates import JUDGE_SEPARATOR, VARIABLES, TemplateSet
 from spark_verl.judge.text import Sanitizer, append_text, special_strings
-from spark_verl.judge.types import JudgeBuild, JudgePrompt, RolloutGroup
+from spark_verl.judge.types import JudgeBuild, JudgePrompt
+from spark_verl.vocabulary import RolloutGroup
 
 _DRAWS = 3
 """How often another choice is tried before a prompt is given up as a repetition of one that the group already has."""

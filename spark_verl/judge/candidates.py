@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from spark_verl.judge.types import Correctness, Rollout, RolloutGroup
+from spark_verl.vocabulary import Correctness, Rollout, RolloutGroup
 
 SOURCES = ("answer", "cot")
 """What of a rollout is shown: its parsed answer, or the whole response (chain of thought)."""

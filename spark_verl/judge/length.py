@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spark_verl.judge.types import Message
+from spark_verl.vocabulary import Message
 
 MARK = "\n[... middle part left out ...]\n"
 """Stands where a chain of thought was shortened; the beginning and the end, with the final answer, stay."""

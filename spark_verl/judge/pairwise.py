@@ -10,7 +10,7 @@ import random
 from spark_verl.judge.candidates import Draft, choose_source, pools
 from spark_verl.judge.plan import JudgeAsk
 from spark_verl.judge.templates import LABELS
-from spark_verl.judge.types import Correctness, RolloutGroup
+from spark_verl.vocabulary import Correctness, RolloutGroup
 
 
 def draft(group: RolloutGroup, ask: JudgeAsk, config, rng: random.Random) -> Draft | str:

@@ -10,7 +10,7 @@ import random
 
 from spark_verl.judge.candidates import Draft, choose_source, pools
 from spark_verl.judge.plan import ReflectionAsk
-from spark_verl.judge.types import Correctness, RolloutGroup
+from spark_verl.vocabulary import Correctness, RolloutGroup
 
 
 def draft(group: RolloutGroup, ask: ReflectionAsk, config, rng: random.Random) -> Draft | str:

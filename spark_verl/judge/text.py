@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from spark_verl.judge.types import Message
+from spark_verl.vocabulary import Message
 
 QWEN_SPECIAL_TOKENS = (
     "<|endoftext|>",

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spark_verl.report.metrics_file import rolling, weighted
 from spark_verl.report.run import Run
 from spark_verl.report.style import (
     BAND,
@@ -26,6 +25,7 @@ from spark_verl.report.style import (
     percent_axis,
     step_axis,
 )
+from spark_verl.runs.metrics import rolling, weighted
 
 WINDOW = 20
 """Steps over which the balance is planned to hold."""

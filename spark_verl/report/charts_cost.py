@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spark_verl.report.charts_learning import prefix
-from spark_verl.report.dumps import OBJECTIVES
 from spark_verl.report.run import Run
 from spark_verl.report.style import (
     COLOURS,
@@ -21,6 +20,7 @@ from spark_verl.report.style import (
     percent,
     step_axis,
 )
+from spark_verl.runs.dumps import OBJECTIVES
 
 STAGE_NAMES = {
     "gen": "generation, judging included",

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spark_verl.report.dumps import OBJECTIVES
 from spark_verl.report.heldout import OBJECTIVE_OF, SHORT, HeldOut
-from spark_verl.report.metrics_file import rolling, smoothing_width, weighted
 from spark_verl.report.run import Run
 from spark_verl.report.style import (
     COLOURS,
@@ -25,6 +23,8 @@ from spark_verl.report.style import (
     percent_axis,
     step_axis,
 )
+from spark_verl.runs.dumps import OBJECTIVES
+from spark_verl.runs.metrics import rolling, smoothing_width, weighted
 
 
 def prefix(objective: str) -> str:

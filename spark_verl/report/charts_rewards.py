@@ -10,8 +10,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from spark_verl.report.charts_learning import prefix
-from spark_verl.report.dumps import OBJECTIVES, Dump
-from spark_verl.report.metrics_file import rolling, smoothing_width, weighted
 from spark_verl.report.run import Run
 from spark_verl.report.style import (
     COLOURS,
@@ -26,6 +24,8 @@ from spark_verl.report.style import (
     percent_axis,
     step_axis,
 )
+from spark_verl.runs.dumps import OBJECTIVES, Dump
+from spark_verl.runs.metrics import rolling, smoothing_width, weighted
 
 BINS = 9
 """Of a group's mean reward: with 8 samples and rewards of 0 and 1, one for each value it can have."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spark_verl.report.charts_learning import prefix
-from spark_verl.report.dumps import OBJECTIVES
 from spark_verl.report.run import Run
 from spark_verl.report.style import NAMES, Table, percent
+from spark_verl.runs.dumps import OBJECTIVES
 
 REASONS = {
     "all_right": "a group was all right; left out for balance",

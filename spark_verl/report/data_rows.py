@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
-from spark_verl.report.run_config import RunConfig
+from spark_verl.runs.config import RunConfig
 
 LARGEST_SIDE = 448
 """Pixels; larger images are shown smaller."""

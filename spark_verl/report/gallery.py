@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spark_verl.report import dumps
 from spark_verl.report.data_rows import RowRef, user_text
 from spark_verl.report.run import Run
 from spark_verl.report.style import NAMES
+from spark_verl.runs import dumps
 
 LONGEST_TEXT = 3000
 """Characters of a prompt or response that are shown; of a longer one its beginning and its end."""

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from spark_verl.report.intervals import effective, wilson
-from spark_verl.report.metrics_file import Metrics
-from spark_verl.summary import VALIDATED
+from spark_verl.runs.metrics import Metrics
+from spark_verl.runs.summary import VALIDATED
+from spark_verl.statistics import effective, wilson
 
 OBJECTIVE_OF = {
     "policy_acc": "policy",
@@ -54,7 +54,7 @@ class HeldOut:
 
 
 def held_out(metrics: Metrics, sizes: Mapping[str, int]) -> dict[str, list[HeldOut]]:
-    """Every validated quantity over the steps, in the order of :data:`spark_verl.summary.VALIDATED`.
+    """Every validated quantity over the steps, in the order of :data:`spark_verl.runs.summary.VALIDATED`.
 
     Several samples of one prompt (``mean@k``) are no independent observations; each prompt counts once.
 

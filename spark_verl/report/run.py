@@ -8,12 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from spark_verl.report import dumps, heldout, metrics_file, run_config
+from spark_verl.report import heldout
 from spark_verl.report.data_rows import DataRows
-from spark_verl.report.dumps import Dump
 from spark_verl.report.heldout import HeldOut
-from spark_verl.report.metrics_file import Metrics
-from spark_verl.report.run_config import RunConfig
+from spark_verl.runs import config as run_config
+from spark_verl.runs import dumps
+from spark_verl.runs import metrics as metrics_file
+from spark_verl.runs.config import RunConfig
+from spark_verl.runs.dumps import Dump
+from spark_verl.runs.metrics import Metrics
 
 
 @dataclass(frozen=True)

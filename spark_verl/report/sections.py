@@ -15,13 +15,13 @@ from spark_verl.report import (
     charts_rewards,
     counters,
     gallery,
-    run_config,
 )
 from spark_verl.report.heldout import OBJECTIVE_OF, SHORT
-from spark_verl.report.intervals import difference
 from spark_verl.report.run import Missing, Run
 from spark_verl.report.section import Section
 from spark_verl.report.style import Table, percent
+from spark_verl.runs import config as run_config
+from spark_verl.statistics import newcombe
 
 NO_METRICS = (
     "no metrics.jsonl in the run folder",
@@ -85,7 +85,7 @@ def _cards(run: Run) -> list[Card]:
         moved = first.step != last.step
         change, interval, clear = f"{100 * (last.share - first.share):+.1f} points".replace("-", "\u2212"), "", False
         if moved and first.bounds and last.bounds:
-            _, low, high = difference(first.bounds, last.bounds)
+            _, low, high = newcombe(first.bounds, last.bounds)
             interval, clear = f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "\u2212"), low > 0 or high < 0
         cards.append(
             Card(OBJECTIVE_OF[name], label, percent(first.share), percent(last.share), change, interval, clear, moved)

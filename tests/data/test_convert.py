@@ -213,7 +213,7 @@ print("growth", peak() - before)
 
 
 def test_memory_does_not_grow_with_the_data(virl, record, picture, pack, tmp_path) -> None:
-    """900 rows with 350 MB of images: what is held is a row group or two, see ``benchmarks/preprocess_memory.py``."""
+    """900 rows with 350 MB of images: what is held is a row group or two, see ``measure/preprocess_memory.py``."""
     import numpy as np
     from PIL import Image
 

@@ -15,8 +15,8 @@ from huggingface_hub.utils import filter_repo_objects
 from omegaconf import OmegaConf
 from PIL import Image
 
+from spark_verl.data.check import check_file
 from spark_verl.data.prompts import INSTRUCTION
-from spark_verl.data_check import check_file
 from spark_verl.reward import verify
 
 IMAGES = datasets.List(datasets.Image())
@@ -348,7 +348,7 @@ def test_spark_data_reads_messages(tmp_path, program, picture, rows) -> None:
 
 
 def test_files_can_be_concatenated(tmp_path, program, picture, data_folder) -> None:
-    """With each other and with the embedded task's: verl joins the files of a list."""
+    """With each other and with the digits task's: verl joins the files of a list."""
     paths = [str(data_folder / "test.parquet")]
     for name, write in (("geo3k", write_geo3k), ("text_math", write_gsm8k), ("virl39k", write_virl39k)):
         source, out = tmp_path / name, tmp_path / f"{name}_out"

@@ -24,10 +24,10 @@ QUESTIONS, LIMIT_S = 20, 400
 
 def start(model_folder: str, data_folder: Path, output: Path) -> subprocess.Popen:
     """The command, in a session of its own."""
-    command = [sys.executable, "-m", "spark_verl.evaluate", model_folder, "--device", "cpu"]
+    command = [sys.executable, "-m", "spark_verl.evaluation", model_folder, "--device", "cpu"]
     command += ["--benchmark", f"{data_folder}/test.parquet", f"{data_folder}/judge_test.parquet"]
     command += ["--limit", str(QUESTIONS), "--strategy", *STRATEGIES, "--samples", "4", "--concurrency", "4"]
-    command += ["--templates", "pkg://spark_verl.embedded/templates", "--output", str(output), "--no_progress"]
+    command += ["--templates", "pkg://spark_verl.digits/templates", "--output", str(output), "--no_progress"]
     with (output.parent / "evaluate.log").open("a") as log:
         return subprocess.Popen(
             command,

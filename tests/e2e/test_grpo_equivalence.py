@@ -12,7 +12,7 @@ import os
 
 import pytest
 
-from spark_verl.platform import bootstrap
+from spark_verl.compat import bootstrap
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -114,7 +114,7 @@ def lora_run(script_run, model_folder, data_folder):
 
 @pytest.fixture(scope="module")
 def text_model(tmp_path_factory, model_folder) -> str:
-    """A Qwen2.5 without vision and without knowledge, with the embedded model's tokenizer."""
+    """A Qwen2.5 without vision and without knowledge, with the digits model's tokenizer."""
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
     folder = tmp_path_factory.mktemp("text_model")

@@ -1,4 +1,4 @@
-"""``spark_verl.ask`` against a server that streams."""
+"""``spark_verl.evaluation.ask`` against a server that streams."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from rule_server import Reply, RuleServer
 
-from spark_verl.ask import main
+from spark_verl.evaluation.ask import main
 
 
 def rule(verdict: str):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rule_server import Reply, RuleServer
 
-from spark_verl.evaluate import main
+from spark_verl.evaluation.__main__ import main
 from spark_verl.evaluation.results import read_results
 
 SUM = re.compile(r"(\d+)\+\1=\?")

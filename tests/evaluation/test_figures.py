@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_verl.evaluation.intervals import bootstrap
 from spark_verl.evaluation.report import equal_tokens, report, table
+from spark_verl.statistics import bootstrap
 
 
 def test_bootstrap_of_a_coin():

@@ -105,7 +105,7 @@ def test_no_answer_to_fall_back_to(tokenizer):
 @pytest.mark.parametrize("limit", [150, 160, 170, 180, 190])
 def test_the_limit_holds_for_the_whole_prompt_images_included(tokenizer, processor, data_folder, limit):
     rows = datasets.load_dataset("parquet", data_files=str(data_folder / "train.parquet"))["train"]
-    config = COT.replace(templates="pkg://spark_verl.embedded/templates")
+    config = COT.replace(templates="pkg://spark_verl.digits/templates")
     built = 0
     for row in rows.select(range(12)):
         images = [image.convert("RGB") for image in row["images"]]

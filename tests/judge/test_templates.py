@@ -6,7 +6,7 @@ import pytest
 
 from spark_verl.judge.templates import LABELS, VARIABLES, TemplateSet
 
-FOLDERS = [None, "pkg://spark_verl.embedded/templates"]
+FOLDERS = [None, "pkg://spark_verl.digits/templates"]
 MINE = {
     "pointwise/yes_no/01.jinja": "Candidate: {{ candidate }}. \\boxed{Yes} or \\boxed{No}?",
     "pairwise/a_b/01.jinja": "{{ first }} or {{ second }}? \\boxed{A} or \\boxed{B}",

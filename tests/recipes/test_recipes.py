@@ -14,7 +14,7 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from spark_verl import main
-from spark_verl.budget import compute, model_shape
+from spark_verl.checks.budget import compute, model_shape
 from spark_verl.config import load_spark_config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spark_verl.report.data_rows import LARGEST_SIDE, DataRows, RowRef, user_text
-from spark_verl.report.run_config import RunConfig
+from spark_verl.runs.config import RunConfig
 
 
 def picture(size=(12, 8), kind="PNG", shade=0) -> bytes:

@@ -70,7 +70,7 @@ def test_a_tower_of_powers_is_a_timeout_not_a_wrong_answer():
 
 
 def test_bombs_in_a_row_leave_every_worker_alive():
-    # benchmarks/verifier.py throws 200.
+    # measure/verifier.py throws 200.
     options = RewardOptions(timeout_s=0.3, num_workers=2)
     pool = get_pool(options)
     pool.warm_up()

@@ -12,7 +12,7 @@
 ``spark_data.py``       the SPARK paper's combined benchmark files
 ``reward_pairs.py``     VL-RewardBench, Multimodal RewardBench
 ``rewardbench2.py``     RewardBench 2 with its Ties subset
-``verl_rows.py``        any parquet file in verl's schema, the embedded task's among them
+``verl_rows.py``        any parquet file in verl's schema, the digits task's among them
 ======================  =================================================================================
 
 A new benchmark is a class in one of these files, or in a file of its own whose ``BENCHMARKS`` is added below.

@@ -1,4 +1,4 @@
-"""Parquet files in verl's schema, above all those of the embedded task."""
+"""Parquet files in verl's schema, above all those of the digits task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _JUDGES = {"spark/pointwise": "yes_no", "spark/pairwise": "a_b"}
 class VerlRows(Benchmark):
     """Any data set prepared for verl: the questions are the rows' prompts as they are.
 
-    Schema (verl's documentation, "Prepare Data for Post-Training"; :mod:`spark_verl.embedded.rows`): ``data_source``,
+    Schema (verl's documentation, "Prepare Data for Post-Training"; :mod:`spark_verl.digits.dataset`): ``data_source``,
     ``prompt`` (chat messages with one ``<image>`` per image), ``images``, ``reward_model.ground_truth``, ``extra_info``
     (``index``; may hold ``choices``, ``tolerance``, ``label_form`` and ``kind``).
 
@@ -82,14 +82,14 @@ class VerlRows(Benchmark):
 class Embedded(VerlRows):
     """The handwritten digits' held-out questions: ``test.parquet`` of ``data_preprocess/handwritten_digits.py``."""
 
-    name = "embedded"
+    name = "digits"
     source = Source(None, files=("test.parquet",))
 
 
 class EmbeddedJudge(VerlRows):
     """Judge and reflection prompts about held-out digits: ``judge_test.parquet`` of the same script."""
 
-    name = "embedded_judge"
+    name = "digits_judge"
     source = Source(None, files=("judge_test.parquet",))
     headline = "mean_accuracy"
 

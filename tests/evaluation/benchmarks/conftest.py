@@ -268,8 +268,8 @@ SAMPLES: dict[str, Rows] = {
         rewardbench2_row("ref:7", "Ties", 1, 1),
     ],
     "verl": [verl_row("spark_digits", "9")],
-    "embedded": [verl_row("spark_digits", "9")],
-    "embedded_judge": [verl_row("spark/pointwise", "Yes"), verl_row("spark/reflection", "7")],
+    "digits": [verl_row("spark_digits", "9")],
+    "digits_judge": [verl_row("spark/pointwise", "Yes"), verl_row("spark/reflection", "7")],
 }
 
 IMAGE_COLUMNS = {"decoded_image", "image_path", "image", "Image"}

@@ -167,7 +167,7 @@ def test_without_the_hub_the_error_says_how_to_go_on(source: Source, monkeypatch
 
 def test_benchmarks_without_a_hub_copy_ask_for_a_path() -> None:
     with pytest.raises(ValueError, match="no copy on the hub: give local_path"):
-        load("embedded")
+        load("digits")
 
 
 def test_rows_are_converted_only_when_asked_for(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Data in verl's schema: the embedded task's real files, and rows that are odd."""
+"""Data in verl's schema: the digits task's real files, and rows that are odd."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from spark_verl.embedded.rows import write_files
+from spark_verl.digits.dataset import write_files
 from spark_verl.evaluation.benchmarks import load
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded task's files, written by the task's own code."""
+    """The digits task's files, written by the task's own code."""
     path = tmp_path_factory.mktemp("digits")
     write_files(path, train_size=6, test_size=12, seed=0)
     return path
 
 
 @pytest.mark.parametrize("as_file", [False, True], ids=["folder", "file"])
-def test_embedded_questions_are_the_held_out_rows(folder: Path, as_file: bool, images_in, text_of) -> None:
-    questions = list(load("embedded", folder / "test.parquet" if as_file else folder).questions)
+def test_digits_questions_are_the_held_out_rows(folder: Path, as_file: bool, images_in, text_of) -> None:
+    questions = list(load("digits", folder / "test.parquet" if as_file else folder).questions)
     assert len(questions) == 12 and {q.meta["data_source"] for q in questions} == {"spark_digits"}
     for question in questions:
         assert len(images_in(question)) == (2 if question.meta["kind"] == "two_images" else 1)
         assert "<image>" not in text_of(question) and "label_form" not in question.meta
 
 
-def test_embedded_is_scored_by_its_ground_truth(folder: Path, scored) -> None:
-    benchmark = load("embedded", folder)
+def test_digits_is_scored_by_its_ground_truth(folder: Path, scored) -> None:
+    benchmark = load("digits", folder)
     truths = [question.ground_truth for question in benchmark.questions]
     figures = benchmark.aggregate(scored(benchmark, [f"\\boxed{{{t}}}" for t in truths[:-1]] + ["no idea"]))
     assert figures["accuracy"] == pytest.approx(11 / 12) and figures["unparsable"] == pytest.approx(1 / 12)
@@ -38,7 +38,7 @@ def test_embedded_is_scored_by_its_ground_truth(folder: Path, scored) -> None:
 
 
 def test_judge_rows_are_scored_by_their_label(folder: Path, scored) -> None:
-    benchmark = load("embedded_judge", folder)
+    benchmark = load("digits_judge", folder)
     questions = list(benchmark.questions)
     assert len({question.id for question in questions}) == len(questions) == 560
     replies = []

@@ -1,0 +1,206 @@
+"""Run the ablation: every arm and seed, one run at a time, resumable; results as they come.
+
+    python measure/ablation/run.py --seeds 1 2 3 --output outputs/ablation
+    python measure/ablation/run.py --variant mixed --arms spark grpo --seeds 1      # some of it
+
+Per seed, data and model are made once and shared by all arms. Each arm trains for the same number of steps on the same
+number of sequences (``grpo_tokens``: on about as many tokens as SPARK), and is then evaluated: ``test.parquet`` with
+every test-time strategy, ``judge_test.parquet`` for the judge. Questions are sampled at temperature 1, as in training;
+verdicts are greedy, as ``spark_verl.evaluation`` takes them. ``OUTPUT/VARIANT/seed_<n>/<arm>/result.json`` is
+written last: an arm that has it is not run again, one that has been trained (``cost.json``) is only evaluated, and any
+other starts anew. ``collect.py`` makes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from arms import ARMS, Arm
+
+from spark_verl.digits.warm_start import VARIANTS
+from spark_verl.evaluation.server import Server
+from spark_verl.runs.summary import read_metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+STRATEGIES = ("single", "reflect", "majority", "best_of_n", "weighted_vote")
+
+
+def call(command: list[str], log: Path, **variables: str) -> None:
+    """Run a program of the project; its output goes to ``log``.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        code = subprocess.call(
+            [sys.executable, *command], cwd=ROOT, env={**os.environ, **variables}, stdout=output, stderr=output
+        )
+    if code != 0:
+        sys.exit(f"{' '.join(command[:3])} ended with code {code}; see {log}")
+
+
+def prepare(folder: Path, variant: str, seed: int, steps: int, offline: bool) -> None:
+    """Data, model and, for the arm that needs them, offline judge rows of a seed, where they are missing."""
+    if not (folder / "data" / "done").exists():
+        program = [
+            "data_preprocess/handwritten_digits.py",
+            "--local_save_dir",
+            str(folder / "data"),
+            "--seed",
+            str(seed),
+        ]
+        call(program, folder / "data.log")
+        (folder / "data" / "done").touch()
+    if not (folder / "model" / "done").exists():
+        program = ["-m", "spark_verl.digits.build_model", "--output_dir", str(folder / "model")]
+        call([*program, "--variant", variant, "--seed", str(seed)], folder / "model.log")
+        (folder / "model" / "done").touch()
+    mixed = folder / "data" / "offline.parquet"
+    if offline and not mixed.exists():
+        program = ["measure/ablation/offline.py", "--model", str(folder / "model"), "--steps", str(steps)]
+        files = ["--train_file", str(folder / "data" / "train.parquet"), "--output", f"{mixed}.partial"]
+        call([*program, *files, "--seed", str(seed)], folder / "offline.log")
+        Path(f"{mixed}.partial").rename(mixed)
+
+
+def read(file: Path, steps: int) -> dict | None:
+    """What an earlier start left of an arm; None for nothing.
+
+    Raises:
+        SystemExit: It trained for another number of steps: one table would mix different budgets.
+    """
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    trained = found.get("cost", found).get("steps", steps)
+    if trained != steps:
+        sys.exit(f"{file}: trained for {trained} steps, not {steps}; use that number, or another --output")
+    return found
+
+
+def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[Path, dict]:
+    """Train an arm unless it has been; returns the trained model's folder and what it cost."""
+    if arm.overrides is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return shared / "model", {}
+    spent = read(folder / "cost.json", steps)
+    if spent is not None:
+        return folder / "model", spent
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    train_file = shared / "data" / ("offline.parquet" if arm.offline else "train.parquet")
+    command = [
+        *("-m", "spark_verl.main", "--config-path", str(ROOT / "recipes"), "--config-name", "quickstart"),
+        f"actor_rollout_ref.model.path={shared}/model",
+        f"data.train_files={train_file}",
+        f"data.val_files=[{shared}/data/test.parquet,{shared}/data/judge_test.parquet]",
+        "data.shuffle=false",
+        f"spark.seed={seed}",
+        f"trainer.total_training_steps={steps}",
+        f"trainer.default_local_dir={folder}/checkpoints",
+        *("trainer.val_before_train=false", "trainer.test_freq=20", "trainer.validation_data_dir=null"),
+        # Offline judge rows are questions to the trainer: only the dump tells their accuracy from the policy's.
+        f"trainer.rollout_data_dir={f'{folder}/rollouts' if arm.offline else 'null'}",
+        *arm.overrides,
+    ]
+    call(command, folder / "train.log", HF_HUB_OFFLINE="1", VERL_FILE_LOGGER_PATH=str(folder / "metrics.jsonl"))
+    metrics = read_metrics(folder / "metrics.jsonl")
+    trained = [values for _, values in sorted(metrics.items()) if "perf/total_num_tokens" in values]
+    rows = [
+        sum(value for name, value in values.items() if name.startswith("spark/") and name.endswith("/count"))
+        for values in trained
+    ]
+    cost = {
+        "steps": len(trained),
+        "sequences": sum(rows),
+        "tokens": sum(values["perf/total_num_tokens"] for values in trained),
+        "seconds": sum(values["timing_s/step"] for values in trained),
+        "curve": {
+            str(step): {name: value for name, value in values.items() if name.startswith("val-core/")}
+            for step, values in sorted(metrics.items())
+            if any(name.startswith("val-core/") for name in values)
+        },
+    }
+    # The state to resume from is not needed any more; the model is, for whoever wants to ask it something else.
+    shutil.move(folder / "checkpoints" / f"global_step_{steps}" / "actor" / "huggingface", folder / "model")
+    shutil.rmtree(folder / "checkpoints")
+    (folder / "cost.json").write_text(json.dumps(cost, indent=1) + "\n", encoding="utf-8")
+    return folder / "model", cost
+
+
+def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -> dict:
+    """The evaluation's report of a model: questions with every strategy, judge prompts answered once."""
+    shared_options = [
+        *("--tokenizer", str(model), "--max_tokens", "64", "--seed", str(seed), "--concurrency", "64"),
+        *("--templates", "pkg://spark_verl.digits/templates", "--no_progress"),
+    ]
+    options = {
+        # As many votes as a weighted vote of half the samples costs.
+        "test": ["--strategy", *STRATEGIES, "--samples", str(samples), "--majority_samples", str(2 * samples)],
+        "judge_test": ["--strategy", "single", "--temperature", "0"],
+    }
+    merged: dict = {"benchmarks": {}, "judge": {}}
+    with Server(str(model), log=folder / "server.log", device="cpu") as server:
+        for name, own in options.items():
+            output = folder / f"evaluation_{name}"
+            source = ["--base-url", server.base_url, "--benchmark", str(shared / "data" / f"{name}.parquet")]
+            command = ["-m", "spark_verl.evaluation", *source, "--output", str(output), *shared_options, *own]
+            call(command, folder / f"evaluate_{name}.log", HF_HUB_OFFLINE="1")
+            report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+            for part, values in merged.items():
+                values.update(report[part])
+    return merged
+
+
+def tabulate(output: Path, results: Path | None) -> None:
+    """The tables of everything that is finished, where they are wanted."""
+    if results is not None:
+        program = ["measure/ablation/collect.py", str(output.resolve()), "--output", str(results.resolve())]
+        call(program, output / "collect.log")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", default="sparse", choices=list(VARIANTS), help="of the digits model")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM", help="all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--steps", type=int, default=40, help="training steps at equal sequences")
+    parser.add_argument(
+        "--samples", type=int, default=4, help="of best_of_n and weighted_vote; majority takes twice as many"
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "outputs" / "ablation")
+    parser.add_argument("--results", type=Path, help="folder for collect.py's tables, made anew after every run")
+    arguments = parser.parse_args()
+    todo = [(seed, ARMS[name]) for seed in arguments.seeds for name in arguments.arms]
+    for number, (seed, arm) in enumerate(todo, 1):
+        shared = arguments.output.resolve() / arguments.variant / f"seed_{seed}"
+        folder = shared / arm.name
+        print(f"[{number}/{len(todo)}] {arguments.variant}, seed {seed}, {arm.name}: {arm.about}", flush=True)
+        steps = arm.steps(arguments.steps)
+        if read(folder / "result.json", steps) is not None:
+            print("  done before", flush=True)
+            continue
+        started = time.time()
+        prepare(shared, arguments.variant, seed, steps, arm.offline)
+        model, cost = train(arm, folder, shared, seed, steps)
+        found = evaluate(model, folder, shared, seed, arguments.samples)
+        result = {"arm": arm.name, "about": arm.about, "seed": seed, "cost": cost, "evaluation": found}
+        (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        accuracy = found["benchmarks"]["test"]["single"]["accuracy"]
+        print(f"  {time.time() - started:.0f} s, single pass {accuracy['value']:.1%}", flush=True)
+        tabulate(arguments.output, arguments.results)
+    # Also when there was nothing left to run.
+    tabulate(arguments.output, arguments.results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The digits task as parquet files in verl's schema: training and test questions, and a judge validation set.
+
+``judge_test`` is made of ordinary validation rows, so verl's own ``val-core/spark/pointwise/acc/mean@1`` and its
+siblings draw the judge's curve in any run, with or without SPARK. It is held out (test digits only), fixed by its
+seed, and balanced: for every kind of question, source and habit of the candidate there are as many right as wrong
+candidates, and as many right ones in first as in second place. So neither a candidate's style nor its place helps.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import datasets
+
+from spark_verl.digits.attempts import HABITS, Attempt, right_attempt, wrong_attempt
+from spark_verl.digits.demonstrations import LABEL_FORMS, TEMPLATES, judge_prompt
+from spark_verl.digits.questions import KINDS, Question, draw_question
+from spark_verl.judge.templates import TemplateSet
+
+DATA_SOURCE = "spark_digits"
+SOURCES = ("answer", "cot")
+
+FEATURES = datasets.Features(
+    {
+        "data_source": datasets.Value("string"),
+        "prompt": datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")}),
+        "images": datasets.List(datasets.Image()),
+        "ability": datasets.Value("string"),
+        "reward_model": {"style": datasets.Value("string"), "ground_truth": datasets.Value("string")},
+        "extra_info": {
+            "split": datasets.Value("string"),
+            "index": datasets.Value("int64"),
+            "kind": datasets.Value("string"),
+            "tiles": datasets.List(datasets.Value("int64")),
+            "role": datasets.Value("string"),
+            "objective": datasets.Value("string"),
+            "label_form": datasets.Value("string"),
+            "source": datasets.Value("string"),
+            "habit": datasets.Value("string"),
+        },
+    }
+)
+"""Columns of every file. Judge columns are empty strings in policy rows, so that all files can be concatenated."""
+
+
+def make_row(
+    question: Question, split: str, index: int, prompt: str, data_source: str, ground_truth: str, **extra: str
+) -> dict[str, Any]:
+    """One row of any file, matching :data:`FEATURES`."""
+    extra_info = {"role": "policy", "objective": "", "label_form": "", "source": "", "habit": ""} | extra
+    return {
+        "data_source": data_source,
+        "prompt": [{"role": "user", "content": prompt}],
+        "images": [{"bytes": png, "path": None} for png in question.png()],
+        "ability": "digits",
+        "reward_model": {"style": "rule", "ground_truth": ground_truth},
+        "extra_info": extra_info
+        | {"split": split, "index": index, "kind": question.kind, "tiles": list(question.tiles)},
+    }
+
+
+def policy_rows(split: str, size: int, seed: int) -> list[dict[str, Any]]:
+    """Questions of a split, every kind equally often (up to one)."""
+    rng = Random(f"{split} {seed}")
+    kinds = tuple(KINDS)
+    questions = [draw_question(rng, split, kinds[i % len(kinds)]) for i in range(size)]
+    rng.shuffle(questions)
+    return [make_row(q, split, i, q.prompt, DATA_SOURCE, q.answer) for i, q in enumerate(questions)]
+
+
+def judge_rows(templates: TemplateSet, seed: int) -> list[dict[str, Any]]:
+    """The judge validation set: 200 pointwise, 200 pairwise, 100 reflection and 60 reflection-keep rows.
+
+    Args:
+        templates: Judge templates; each objective's are used in turn.
+        seed: Fixes questions and candidates.
+    """
+    rng = Random(f"judge {seed}")
+    rows: list[dict[str, Any]] = []
+
+    def add(question: Question, name: str, form_of: str, truth: str, source: str, habit: str, **shown: str) -> None:
+        form = LABEL_FORMS[form_of]
+        prompt = judge_prompt(templates, question, form_of, len(rows), source=source, **shown)
+        extra = {"role": "judge", "objective": form_of, "label_form": form, "source": source, "habit": habit}
+        rows.append(make_row(question, "test", len(rows), prompt, f"spark/{name}", truth, **extra))
+
+    for kind, source, habit, correct, _ in product(KINDS, SOURCES, HABITS, (True, False), range(5)):
+        question = draw_question(rng, "test", kind)
+        shown = _attempt(question, habit, correct, rng)
+        truth = "Yes" if correct else "No"
+        add(question, "pointwise", "pointwise", truth, source, habit, candidate=shown.shown(source))
+    for kind, source, habit, first_right, i in product(KINDS, SOURCES, HABITS, (True, False), range(5)):
+        question = draw_question(rng, "test", kind)
+        # ``habit`` is the right candidate's; the wrong one's takes turns, so that habit and place tell nothing.
+        other = HABITS[(HABITS.index(habit) + i) % 2] if i < 4 else rng.choice(HABITS)
+        right, wrong = _attempt(question, habit, True, rng), _attempt(question, other, False, rng)
+        first, second = (right, wrong) if first_right else (wrong, right)
+        truth = "A" if first_right else "B"
+        shown = {"first": first.shown(source), "second": second.shown(source)}
+        add(question, "pairwise", "pairwise", truth, source, f"{first.habit}/{second.habit}", **shown)
+    for correct, name, size in ((False, "reflection", 5), (True, "reflection_keep", 3)):
+        for kind, source, habit, _ in product(KINDS, SOURCES, HABITS, range(size)):
+            question = draw_question(rng, "test", kind)
+            shown = _attempt(question, habit, correct, rng)
+            add(question, name, "reflection", question.answer, source, habit, candidate=shown.shown(source))
+    return rows
+
+
+def _attempt(question: Question, habit: str, correct: bool, rng: Random) -> Attempt:
+    return right_attempt(question, habit) if correct else wrong_attempt(question, habit, rng)
+
+
+def write_files(folder: str | Path, train_size: int, test_size: int, seed: int) -> dict[str, Path]:
+    """Write train.parquet, test.parquet and judge_test.parquet; and a test question to try, as example.png and .txt.
+
+    Args:
+        folder: Created when missing.
+        train_size: Number of training questions.
+        test_size: Number of test questions.
+        seed: Fixes every row.
+
+    Returns:
+        Name of each file to its path.
+    """
+    folder = Path(folder).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "train": policy_rows("train", train_size, seed),
+        "test": policy_rows("test", test_size, seed),
+        "judge_test": judge_rows(TemplateSet.load(TEMPLATES), seed),
+    }
+    paths = {}
+    for name, rows in files.items():
+        paths[name] = folder / f"{name}.parquet"
+        datasets.Dataset.from_list(rows, features=FEATURES).to_parquet(paths[name])
+    for row in [row for row in files["test"] if len(row["images"]) == 1][:1]:
+        (folder / "example.png").write_bytes(row["images"][0]["bytes"])
+        text = row["prompt"][0]["content"].removeprefix("<image>")
+        (folder / "example.txt").write_text(text + "\n", encoding="utf-8")
+    return paths

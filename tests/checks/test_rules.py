@@ -1,0 +1,192 @@
+"""What is wrong in a config ends in one line before Ray starts; the shipped configs compose and pass."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hydra import compose, initialize_config_dir
+
+from spark_verl.checks import rules
+from spark_verl.compat import bootstrap
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def load(overrides, name="quickstart"):
+    with initialize_config_dir(str(ROOT / "recipes"), version_base=None):
+        return compose(name, overrides)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Overrides that name files which exist."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    row = {
+        "data_source": "math",
+        "prompt": [{"role": "user", "content": "3 + 4?"}],
+        "reward_model": {"ground_truth": "7"},
+        "extra_info": {"index": 0},
+    }
+    for name in ("train", "test", "judge_test"):
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / f"{name}.parquet")
+    return [
+        f"actor_rollout_ref.model.path={tmp_path}/model",
+        f"data.train_files={tmp_path}/train.parquet",
+        f"data.val_files=[{tmp_path}/test.parquet,{tmp_path}/judge_test.parquet]",
+    ]
+
+
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")))
+def test_every_recipe_passes(recipe, files, tmp_path):
+    overrides = [f"trainer.default_local_dir={tmp_path}/out"]
+    assert rules.check(load([*files, *overrides], recipe)).enable is (recipe != "grpo_vl_7b")
+
+
+def test_defaults_are_the_references():
+    with initialize_config_dir(str(ROOT / "spark_verl" / "config"), version_base=None):
+        config = compose("spark_trainer")
+    assert (config.data.train_batch_size, config.actor_rollout_ref.rollout.n) == (64, 8)
+    assert config.actor_rollout_ref.actor.optim.lr == 5e-7
+    assert config.actor_rollout_ref.actor.kl_loss_coef == 0.001
+    assert config.actor_rollout_ref.actor.kl_loss_type == "low_var_kl"
+    assert (config.data.max_prompt_length, config.data.max_response_length) == (8192, 768)
+    assert config.spark.judge_prompts_per_group * config.data.train_batch_size == 32
+    assert config.spark.reflection_prompts_per_group * config.data.train_batch_size == 32
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("spark.pointwise.cot_share=2", "spark.pointwise.cot_share"),
+        ("+spark.judges=3", "judges"),
+        ("spark.templates=/nowhere", "/nowhere"),
+        ("trainer.v1.trainer_mode=separate_async", "trainer_mode must be spark"),
+        ("algorithm.adv_estimator=gae", "adv_estimator must be grpo"),
+        ("algorithm.filter_groups.enable=true", "filter_groups"),
+        ("critic.enable=true", "critic.enable must be unset or false"),
+        ("distillation.enabled=true", "distillation.enabled must be false"),
+        ("trainer.v1.sampler.sync_refill_failed_groups=true", "sync_refill_failed_groups must be false"),
+        ("trainer.v1.sampler.custom_sampler.path=x.py", "custom_sampler"),
+        ("actor_rollout_ref.rollout.n=1", "rollout.n must be at least 2"),
+        ("actor_rollout_ref.rollout.calculate_log_probs=false", "needs actor_rollout_ref.rollout.calculate_log_probs"),
+        (
+            "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu=200",
+            "ref.log_prob_max_token_len_per_gpu (200) must hold",
+        ),
+        ("data.train_batch_size=12", "must be a multiple of"),
+        ("trainer.use_v1=false", "use_v1"),
+        ("data.train_files=/nowhere/train.parquet", "data.train_files: /nowhere/train.parquet does not exist"),
+        ("actor_rollout_ref.model.path=/nowhere/model", "folder /nowhere/model does not exist"),
+        ("actor_rollout_ref.model.path=/tmp", "/tmp is no model folder, it has no config.json"),
+        ("trainer.default_local_dir=/proc/out", "cannot be written"),
+    ],
+)
+def test_what_is_wrong_is_named(files, override, message):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        rules.check(load([*files, override]))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "environment", "cluster", "message"),
+    [
+        ("spark_vl_7b", [], {}, False, r"n_gpus_per_node=8, but this machine has \d GPU"),
+        ("spark_vl_32b", ["trainer.n_gpus_per_node=0"], {}, False, "nnodes=2, but no Ray cluster is running"),
+        ("spark_vl_7b", [], {"RAY_ADDRESS": "head:6379"}, False, None),
+        ("spark_vl_7b", ["+ray_kwargs.ray_init.address=head:6379"], {}, False, None),
+        ("spark_vl_7b", [], {}, True, None),
+        ("quickstart", [], {}, False, None),
+    ],
+    ids=["too few GPUs", "no cluster", "joins by RAY_ADDRESS", "joins by config", "joins what runs here", "on a CPU"],
+)
+def test_gpus_are_counted_where_the_run_starts_ray(
+    tmp_path, monkeypatch, recipe, overrides, environment, cluster, message
+):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    noted = tmp_path / "ray_current_cluster"
+    if cluster:
+        noted.write_text("head:6379")
+    monkeypatch.setattr(bootstrap, "RUNNING_CLUSTER", noted)
+    config = load(overrides, recipe)
+    if message is None:
+        rules.check_devices(config)
+        return
+    with pytest.raises(ValueError, match=message):
+        rules.check_devices(config)
+
+
+@pytest.mark.parametrize(("filtered", "refused"), [(False, True), (True, False)])
+def test_images_that_fill_the_prompt(files, tmp_path, filtered, refused):
+    from PIL import Image
+
+    png = io.BytesIO()
+    Image.new("RGB", (28 * 20, 28 * 10)).save(png, "png")
+    row = {
+        "data_source": "math",
+        "prompt": [{"role": "user", "content": "<image>3 + 4?"}],
+        "images": [{"bytes": png.getvalue(), "path": None}],
+        "reward_model": {"ground_truth": "7"},
+        "extra_info": {"index": 0},
+    }
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train.parquet")
+    overrides = [*files, "data.max_prompt_length=192", f"data.filter_overlong_prompts={filtered}"]
+    if refused:
+        with pytest.raises(ValueError, match="a row has images of 156,800 pixels, which are 200 tokens"):
+            rules.check(load(overrides))
+    else:
+        rules.check(load(overrides))
+
+
+def test_a_reward_model_needs_reward_workers(files):
+    model = [f"reward.reward_model.{key}=true" for key in ("enable", "enable_resource_pool")]
+    with pytest.raises(ValueError, match="needs reward.num_workers of at least 1"):
+        rules.check(load([*files, *model]))
+    rules.check(load([*files, *model, "reward.num_workers=1"]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "missing"),
+    [([], True), (["+actor_rollout_ref.model.override_config.attn_implementation=sdpa"], False)],
+)
+def test_flash_attention_is_looked_for_before_ray(tmp_path, monkeypatch, overrides, missing):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(bootstrap, "RUNNING_CLUSTER", tmp_path / "none")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    find = rules.importlib.util.find_spec
+    monkeypatch.setattr(rules.importlib.util, "find_spec", lambda name: None if name == "flash_attn" else find(name))
+    config = load(overrides, "spark_vl_7b")
+    if not missing:
+        rules.check_devices(config)
+        return
+    with pytest.raises(ValueError, match="flash-attn is not installed: bash run_scripts/setup_gpu.sh"):
+        rules.check_devices(config)
+
+
+def test_main_ends_with_one_line_and_without_ray(tmp_path):
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "spark_verl.main",
+            "--config-path",
+            str(ROOT / "recipes"),
+            "--config-name",
+            "quickstart",
+        ),
+        "data.train_files=/nowhere/train.parquet",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "spark_verl: data.train_files: /nowhere/train.parquet does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ray" not in done.stdout.lower()
