@@ -118,3 +118,8 @@ else
     _spark_setup
 fi
 export SPARK_ROOT SPARK_PYTHON
+
+# OpenMP threads that wait for each other spin for 10 ms by default. On two cores with anything running beside, each waits
+# for the other's turn, and everything takes four times as long; spinning for microseconds and then sleeping costs nothing
+# when the machine is idle.
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}

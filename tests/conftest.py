@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# As run_scripts/setup_env.sh sets it: two test processes on two cores would spin for each other.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

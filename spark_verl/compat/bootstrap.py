@@ -52,6 +52,9 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         # Ray sets 1 where nothing is set; torch would take all cores in each of the ranks.
         "OMP_NUM_THREADS": str(max(1, cores // max(1, n_ranks))),
+        # OpenMP threads that wait for each other sleep soon, instead of taking the core from whoever they wait for
+        # (run_scripts/setup_env.sh has the same for what is started there).
+        "GOMP_SPINCOUNT": "1000",
         # The tokenizer's threads pay off for long batches only, and here they compete with the engine.
         "TOKENIZERS_PARALLELISM": "false",
         # TransferQueue sets torch's threads for every put and get (8, with a warning each time on fewer cores).

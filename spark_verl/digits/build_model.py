@@ -8,10 +8,10 @@ A model that was built before comes from a cache (``SPARK_CACHE=folder``; empty:
 What it was taught, from random weights and from training digits only (``warm_start`` has the schedule):
 
 1. Perception, 250 steps of 64 digits: the vision tower reads single digits (99 % of the held-out ones).
-2. Skill, 1,400 steps of 24 demonstrations, all careful: 30 % policy prompts, 25 % pointwise, 25 % pairwise, 20 %
+2. Skill, 1,000 steps of 24 demonstrations, all careful: 30 % policy prompts, 25 % pointwise, 25 % pairwise, 20 %
    reflection. Read the digits, write the working, box the result; as a judge, solve first, compare digit by digit, then
    give the verdict.
-3. Habits, 300 steps of 24 demonstrations: 40 % policy, 20 % of each judge prompt. Careful ones are 52 % for policy
+3. Habits, 250 steps of 24 demonstrations: 40 % policy, 20 % of each judge prompt. Careful ones are 52 % for policy
    prompts, 18 % for pointwise and pairwise, 30 % for reflection. The others are sloppy: any answer of the kind of
    question, a verdict by the toss of a coin, an attempt's answer repeated (75 %) or a guess (25 %).
 
