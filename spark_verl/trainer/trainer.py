@@ -1,8 +1,13 @@
 """SparkTrainer: verl's synchronous PPO trainer on policy rows and judge rows.
 
-One step is verl's step, unchanged in order: sample, balance, old and reference log-probabilities, advantages, one
-actor update, one weight sync. The rows of judge prompts simply are in the batch; GRPO normalises them in their own
-groups because a judge prompt has its own uid.
+One step is verl's step, unchanged in order; what stands in brackets is added here::
+
+    [plan judge data] ──► sample ──► balance ranks [spread padding] ──► old and reference log-probabilities
+           ▲                                                                       │
+           └── [learn from outcomes]        update, weight sync ◄── advantages [silence, weigh]
+
+The rows of judge prompts simply are in the batch; GRPO normalises them in their own groups because a judge prompt has
+its own uid.
 """
 
 from __future__ import annotations
@@ -14,7 +19,6 @@ import time
 from pathlib import Path
 
 import ray
-import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
@@ -28,10 +32,13 @@ from verl.utils.py_functional import rename_dict
 from spark_verl.config import load_spark_config
 from spark_verl.judge import BalanceController, Plan
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome
+from spark_verl.rollout.tags import is_padding, row_of
+from spark_verl.trainer import advantages
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
+from spark_verl.trainer.batch import spread_padding, subset
 from spark_verl.trainer.dump import dump_rollouts
-from spark_verl.trainer.metrics import overall_metrics, row_metrics, subset
-from spark_verl.trainer.rows import isolate_unverified, spread_padding
+from spark_verl.trainer.metrics import overall_metrics, row_metrics
+from spark_verl.vocabulary import POLICY
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +171,7 @@ class SparkTrainer(PPOTrainerSync):
         batch = super()._balance_batch(batch, metrics, **kwargs)
         if self.spark.enable:
             ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
-            batch.reorder(spread_padding([tag.get("is_padding", False) for tag in batch.tags], ranks))
+            batch.reorder(spread_padding([is_padding(tag) for tag in batch.tags], ranks))
         return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
@@ -176,7 +183,7 @@ class SparkTrainer(PPOTrainerSync):
         if not self.spark.enable:
             return super()._update_actor(batch, metrics)
         actor = self.config.actor_rollout_ref.actor
-        real_rows = sum(not tag.get("is_padding", False) for tag in batch.tags)
+        real_rows = sum(not is_padding(tag) for tag in batch.tags)
         batch.extra_info.update(
             {
                 "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0.0,
@@ -199,21 +206,11 @@ class SparkTrainer(PPOTrainerSync):
         """verl's advantages per uid times the weight of the row's objective; 0 for rows that must not teach."""
         if not self.spark.enable:
             return super()._compute_advantage(batch, metrics)
-        silent = isolate_unverified(batch)
+        silent = advantages.isolate_unverified(batch)
         batch = super()._compute_advantage(batch, metrics)
-        factors = {i: self.spark.weight_of(tag["spark"]["objective"]) for i, tag in enumerate(batch.tags)}
-        factors |= dict.fromkeys(silent, 0.0)
-        changed = [i for i, factor in factors.items() if factor != 1.0]
-        metrics["spark/silent_rows"] = sum(not batch.tags[i].get("is_padding", False) for i in silent)
-        if not changed:
-            return batch
-        keys = [batch.keys[i] for i in changed]
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
-        scaled = [row * factors[i] for row, i in zip(data["advantages"].unbind(), changed, strict=True)]
-        nested = torch.nested.as_nested_tensor(scaled, layout=torch.jagged)
-        tq.kv_batch_put(
-            keys=keys, partition_id=batch.partition_id, fields=TensorDict({"advantages": nested}, batch_size=len(keys))
-        )
+        factors = {i: self.spark.weight_of(row_of(tag).objective) for i, tag in enumerate(batch.tags)}
+        advantages.scale(batch, factors | dict.fromkeys(silent, 0.0))
+        metrics["spark/silent_rows"] = sum(not is_padding(batch.tags[i]) for i in silent)
         return batch
 
     # ------------------------------------------------------------------ what is seen
@@ -227,7 +224,7 @@ class SparkTrainer(PPOTrainerSync):
 
     def _compute_metrics(self, batch: KVBatchMeta, metrics, timing_raw, global_steps, epoch):
         """verl's metrics for the policy rows, ``spark/*`` for policy and judge rows, throughput for all of them."""
-        policy = subset(batch, [tag["spark"]["role"] == "policy" for tag in batch.tags])
+        policy = subset(batch, [row_of(tag) == POLICY for tag in batch.tags])
         super()._compute_metrics(policy if policy.keys else batch, metrics, timing_raw, global_steps, epoch)
         metrics.update(row_metrics(batch))
         metrics["spark/startup_seconds"] = self.startup_seconds
