@@ -165,7 +165,7 @@ def test_a_restored_controller_plans_the_same_steps(tokenizer):
         outcome.add_group(kind, plan)
     for positive in (True, True, True, False):
         outcome.add_prompt(Objective.POINTWISE, "right", positive)
-    outcome.add_prompt("reflection", "wrong", False)
+    outcome.add_prompt(Objective.REFLECTION, "wrong", False)
     controller.update(outcome)
     restored = BalanceController(QUICKSTART)
     assert restored.plan(8, 2) != controller.plan(8, 2), "the state matters"
