@@ -29,4 +29,5 @@ class MemoryQueue:
         self.kv_batch_put([key], partition_id, None, [tag or {}])
 
     def kv_list(self, partition_id=None) -> dict[str, dict[str, dict[str, Any]]]:
-        return {partition_id: {key: dict(tag) for key, tag in self.tags[partition_id].items()}}
+        partitions = [partition_id] if partition_id else list(self.tags)
+        return {name: {key: dict(tag) for key, tag in self.tags[name].items()} for name in partitions}
