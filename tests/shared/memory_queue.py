@@ -31,3 +31,8 @@ class MemoryQueue:
     def kv_list(self, partition_id=None) -> dict[str, dict[str, dict[str, Any]]]:
         partitions = [partition_id] if partition_id else list(self.tags)
         return {name: {key: dict(tag) for key, tag in self.tags[name].items()} for name in partitions}
+
+    def kv_clear(self, keys, partition_id) -> None:
+        for key in keys:
+            self.tags[partition_id].pop(key, None)
+            self.fields.pop(key, None)
