@@ -65,7 +65,7 @@ def run(checkout: Path, output: Path, environment: dict[str, str], steps: int, l
 
 
 def table(begun: list[tuple[str, int]], summary: dict[str, float]) -> list[tuple[str, float]]:
-    """Seconds of each stage; training is told apart into start-up, steps and the rest (two validations, a checkpoint)."""
+    """Seconds of each stage; training falls apart into start-up, steps and the validation before them."""
     rows: list[tuple[str, float]] = []
     for (name, start), (_, end) in zip(begun, begun[1:], strict=False):
         if name.startswith("training"):
