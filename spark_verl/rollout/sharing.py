@@ -28,6 +28,7 @@ from verl.utils.tokenizer import get_processor_token_id
 from spark_verl.compat import grouped_rows
 from spark_verl.config import load_spark_config
 from spark_verl.rollout.media import MediaCache, media_objects, share_image_processing, share_media_fetching
+from spark_verl.rollout.plain import PlainWorker
 from spark_verl.vocabulary import Message
 
 
@@ -68,8 +69,8 @@ class SharedSingleTurnLoop(SingleTurnAgentLoop):
 _SHARED_LOOP = f"{SharedSingleTurnLoop.__module__}.{SharedSingleTurnLoop.__name__}"
 
 
-class Sharing:
-    """Part of an agent-loop worker: see the module's docstring."""
+class Sharing(PlainWorker):
+    """A worker that shares; see the module's docstring."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -18,7 +18,7 @@ from spark_verl.judge import JudgeAsk, Plan, ReflectionAsk
 from spark_verl.rollout import worker as worker_module
 from spark_verl.rollout.tags import group_of, row_of
 from spark_verl.rollout.worker import SparkWorker
-from spark_verl.vocabulary import JUDGE_OBJECTIVES, Outcome
+from spark_verl.vocabulary import JUDGE_OBJECTIVES, POLICY, Outcome
 
 RECIPES = str(Path(__file__).resolve().parents[2] / "recipes")
 N = 4
@@ -105,7 +105,8 @@ def prompt(uid: str = "u", question: str = "Which digit is larger?", plan: Plan 
 
 
 def children(queue: MemoryQueue, partition: str = "train") -> dict:
-    return {key: row_of(tag) for key, tag in queue.tags[partition].items() if row_of(tag) and tag.get("is_prompt")}
+    prompts = {key: row_of(tag) for key, tag in queue.tags[partition].items() if tag.get("is_prompt")}
+    return {key: row for key, row in prompts.items() if row != POLICY}
 
 
 def position(queue: MemoryQueue, key: str, **tag) -> int:
