@@ -6,7 +6,7 @@ judge prompt is made to fit before it is submitted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_verl.vocabulary import Message
 
@@ -111,6 +111,6 @@ def question_tokens(
             {**m, "content": [{"type": "text", "text": m["content"]}]} if isinstance(m["content"], str) else m
             for m in messages
         ]
-    encoded = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
+    encoded: Any = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
     ids = encoded["input_ids"]
     return len(ids[0]) if isinstance(ids[0], list) else len(ids)
