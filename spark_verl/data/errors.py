@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """The call cannot work: a path, a column or an option is wrong. Ends the program with exit code 2 and one line."""
 
 

@@ -36,7 +36,7 @@ def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
 @pytest.mark.parametrize(("form", "mode"), [("PNG", "RGB"), ("PNG", "L"), ("JPEG", "RGB"), ("WEBP", "RGB")])
 def test_fine_images_are_kept(form, mode, picture) -> None:
     content = picture(1, mode=mode, form=form)
-    for source in (content, memoryview(content), {"bytes": content, "path": "a.png"}):
+    for source in (content, {"bytes": content, "path": "a.png"}):
         assert prepared(source)[::2] == (content, Counter(kept=1))
 
 
@@ -46,11 +46,6 @@ def test_other_formats_become_png(form, picture) -> None:
     _, image, done = prepared(content)
     assert image.format == "PNG" and done == Counter({"re-encoded": 1, "downscaled": 0})
     assert np.array_equal(np.asarray(image.convert("RGB")), np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
-
-
-def test_pil_images_are_taken(picture) -> None:
-    source = Image.open(io.BytesIO(picture(2)))
-    assert np.array_equal(np.asarray(prepared(source)[1]), np.asarray(source))
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
@@ -118,7 +113,7 @@ def test_a_path_may_begin_with_the_archive(kind, pack, picture) -> None:
 def test_what_is_not_there(kind, path, pack, picture) -> None:
     images = Images([open_store(pack({"a.png": picture(1), "images/c.png": picture(2)}, kind))])
     with pytest.raises(RowError) as caught:
-        prepare_image(path, images)
+        prepare_image(path, images, 1 << 20, Counter())
     assert caught.value.reason == "missing_image"
 
 
@@ -130,7 +125,7 @@ def test_damaged_archives(kind, pack, picture) -> None:
     archive.write_bytes(content[: start + 8] + bytes(30) + content[start + 38 :])
     images = Images([open_store(archive)])
     with pytest.raises(RowError) as caught:
-        prepare_image("a.png", images)
+        prepare_image("a.png", images, 1 << 20, Counter())
     assert caught.value.reason == "broken_image"
     assert prepared("b.png", images=images)[0] == picture(2)
 
@@ -144,12 +139,12 @@ def test_hostile_bytes(content: bytes) -> None:
         b"RIFF\x00\x00\x00\x00WEBP" + content,
     ):
         with pytest.raises(RowError) as caught:
-            prepare_image(source, NOWHERE)
+            prepare_image(source, NOWHERE, 1 << 20, Counter())
         assert caught.value.reason in ("broken_image", "missing_image", "tiny_image", "extreme_ratio")
 
 
 @pytest.mark.parametrize("source", [None, 3, ["a.png"], {"bytes": None, "path": None}, {}, b"", " "])
 def test_no_image_at_all(source) -> None:
     with pytest.raises(RowError) as caught:
-        prepare_image(source, NOWHERE)
+        prepare_image(source, NOWHERE, 1 << 20, Counter())
     assert caught.value.reason in ("missing_image", "missing_field")
