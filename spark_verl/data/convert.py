@@ -130,8 +130,7 @@ def convert(program: Program, args: argparse.Namespace) -> list[Tally]:
     _check_options(args)
     folder, sources = locate(args.local_dataset_path, program.splits, program.hub, program.archives)
     files = [file for split_files in sources.values() for file in split_files]
-    for split_files in sources.values():
-        check_columns(split_files, program.columns)
+    check_columns(files, program.columns)
     save_dir = Path(args.local_save_dir).expanduser()
     plan = _plan(program, args, sources)
     for split in plan:

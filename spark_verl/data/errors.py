@@ -15,7 +15,7 @@ class RowError(Exception):
         detail: What exactly is wrong with this row.
     """
 
-    def __init__(self, reason: str, detail: str = ""):
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{REASONS[reason]}: {detail}" if detail else REASONS[reason])
         self.reason = reason
         self.detail = detail

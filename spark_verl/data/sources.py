@@ -107,24 +107,17 @@ def _match(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def check_columns(files: Sequence[Path], alternatives: Sequence[Sequence[str]]) -> None:
-    """Check that all files have the columns.
-
-    Args:
-        files: Files of one split.
-        alternatives: Sets of columns, of which one is needed.
+    """Check that each file has one of several sets of columns.
 
     Raises:
         UsageError: A file cannot be read or lacks a column; the message names both.
     """
-    columns = {file: set(_columns(file)) for file in files}
-    if any(all(names.issuperset(needed) for names in columns.values()) for needed in alternatives):
-        return
-    for file, names in columns.items():
+    for file in files:
+        names = set(_columns(file))
         if not any(names.issuperset(needed) for needed in alternatives):
             absent = (", ".join(repr(name) for name in needed if name not in names) for needed in alternatives)
             has = ", ".join(sorted(names)) or "no rows"
             raise UsageError(f"{file} has no column {' or '.join(absent)}: it has {has}")
-    raise UsageError(f"the files differ in their columns: {', '.join(map(str, files))}")
 
 
 def _columns(file: Path) -> Iterable[str]:

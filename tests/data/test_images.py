@@ -6,11 +6,15 @@ import io
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from spark_verl.data import stores
+from spark_verl.data.check import check_file
 from spark_verl.data.errors import RowError
 from spark_verl.data.images import MAX_RATIO, fitted_size, prepare_image
 from spark_verl.data.stores import Images, open_store
@@ -115,6 +119,45 @@ def test_what_is_not_there(kind, path, pack, picture) -> None:
     with pytest.raises(RowError) as caught:
         prepare_image(path, images, 1 << 20, Counter())
     assert caught.value.reason == "missing_image"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_too_large_a_file_is_not_read(kind, pack, picture, monkeypatch) -> None:
+    images = Images([open_store(pack({"a.png": picture(1)}, kind))])
+    monkeypatch.setattr(stores, "MAX_FILE_BYTES", len(picture(1)))
+    assert images.read("a.png") == picture(1)
+    monkeypatch.setattr(stores, "MAX_FILE_BYTES", len(picture(1)) - 1)
+    with pytest.raises(RowError, match="'a.png' has more than"):
+        images.read("a.png")
+
+
+@pytest.mark.parametrize(
+    ("size", "problem"),
+    [
+        ((2, 2), None),
+        ((400, 2), None),
+        ((2, 400), None),
+        ((1, 2), "tiny_image"),
+        ((2, 1), "tiny_image"),
+        ((401, 2), "extreme_ratio"),
+        ((2, 401), "extreme_ratio"),
+    ],
+)
+def test_one_rule_of_shapes(size, problem, tmp_path, picture) -> None:
+    """What the programs store is what the check before a run lets pass."""
+    content = picture(1, size)
+    row = {"data_source": "x", "prompt": [{"role": "user", "content": "<image>?"}], "extra_info": {"index": 0}}
+    row |= {"reward_model": {"ground_truth": "1"}, "images": [{"bytes": content, "path": None}]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train.parquet")
+    if problem is None:
+        assert prepared(content)[0] == content
+        assert check_file(tmp_path / "train.parquet").most_pixels == size[0] * size[1]
+        return
+    with pytest.raises(RowError) as caught:
+        prepared(content)
+    assert caught.value.reason == problem
+    with pytest.raises(ValueError, match=f"image 0 is {size[0]}x{size[1]} pixels"):
+        check_file(tmp_path / "train.parquet")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
