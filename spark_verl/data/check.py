@@ -17,7 +17,7 @@ from PIL import Image
 from spark_verl.data.images import shape_problem
 from spark_verl.data.prompts import IMAGE
 from spark_verl.data.sources import open_parquet, parquet_rows
-from spark_verl.reward.verifier import accepted_answers
+from spark_verl.reward import accepted_answers
 
 COLUMNS = ("data_source", "prompt", "reward_model", "extra_info")
 

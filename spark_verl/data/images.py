@@ -68,10 +68,8 @@ def prepare_image(source: Any, images: Images, max_pixels: int, done: Counter[st
         source = source.get("bytes") or source.get("path")
     if isinstance(source, str) and source.strip():
         source = images.read(source)
-    if not source or isinstance(source, str):
+    if not source or not isinstance(source, bytes):
         raise RowError("missing_image", "the row names none")
-    if not isinstance(source, bytes):
-        raise RowError("missing_field", f"an image of type {type(source).__name__}")
     try:
         with warnings.catch_warnings():
             # The warning comes at half the size of the error, and what is below the error is downscaled anyway.
