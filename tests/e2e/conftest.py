@@ -20,7 +20,7 @@ from spark_verl.runs.summary import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 STALL_S = 900
-"""A run of which nothing has been heard for so long hangs. How long it takes in all says something about the machine."""
+"""A run of which nothing was heard for so long hangs. How long it takes in all says something about the machine."""
 
 
 @dataclass
