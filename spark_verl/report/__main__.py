@@ -11,14 +11,13 @@ from spark_verl.report.page import build, write
 from spark_verl.runs.config import UnreadableFile
 
 
-def tell_apart(runs: list[Run]) -> None:
+def tell_apart(one: Run, other: Run) -> None:
     """Give runs whose folders have the same name the names of their parents, too."""
-    if runs[0].name == runs[1].name:
-        for number, run in enumerate(runs, start=1):
-            parent = run.folder.resolve().parent.name
-            run.name = f"{parent}/{run.name}" if parent else f"{run.name} {number}"
-    if runs[0].name == runs[1].name:
-        runs[1].name += " (2)"
+    if one.name == other.name:
+        for run in (one, other):
+            run.name = "/".join(run.folder.resolve().parts[-2:])
+    if one.name == other.name:
+        other.name += " (2)"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         runs = [Run.load(options.run_dir, options.metrics)]
         if options.compare:
             runs.append(Run.load(options.compare))
-            tell_apart(runs)
+            tell_apart(*runs)
         page = build(runs)
         path = write(page, options.output_dir or options.run_dir)
     except (OSError, UnreadableFile) as error:

@@ -9,20 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spark_verl.report import style
 from spark_verl.report.frame import Run
 from spark_verl.report.section import NO_METRICS, Section, lacking
-from spark_verl.report.style import (
-    COLOURS,
-    NAMES,
-    STAGES,
-    Chart,
-    Table,
-    legend_above,
-    nothing,
-    panels,
-    percent,
-    step_axis,
-)
+from spark_verl.report.style import Chart, Table
 from spark_verl.vocabulary import Objective
 
 STAGE_NAMES = {
@@ -52,7 +42,7 @@ def time(runs: Sequence[Run]) -> Section:
     findings = []
     for run in runs:
         totals = stages(run).sum().sort_values(ascending=False)
-        told = [f"{_stage(name)} {percent(seconds / totals.sum(), 0)}" for name, seconds in totals[:3].items()]
+        told = [f"{_stage(name)} {style.percent(seconds / totals.sum(), 0)}" for name, seconds in totals[:3].items()]
         findings.append((run.name, f"Of a step's time: {', '.join(told)}." if told else ""))
     return Section(
         "time",
@@ -92,7 +82,7 @@ def _stack(axes: Axes, steps: pd.DataFrame, colours: Mapping[str, str], names: M
     for name, height in bars.items():
         axes.bar(at, height, width, bottom, color=colours[name], label=names.get(name, name), linewidth=0)
         bottom += height
-    step_axis(axes)
+    style.step_axis(axes)
 
 
 def time_by_stage(runs: Sequence[Run]) -> Chart | None:
@@ -101,22 +91,22 @@ def time_by_stage(runs: Sequence[Run]) -> Chart | None:
     if not found:
         return None
     names = dict.fromkeys(name for _, shown in found for name in shown if name != "other")
-    colours = {name: STAGES[i % len(STAGES)] for i, name in enumerate(names)} | {"other": STAGES[-1]}
+    colours = {name: style.STAGES[i % len(style.STAGES)] for i, name in enumerate(names)} | {"other": style.STAGES[-1]}
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = panels(figure, len(found), 1 if narrow else len(found), sharey=True)
+        grid = style.panels(figure, len(found), 1 if narrow else len(found), sharey=True)
         for axes, (run, shown) in zip(grid, found, strict=True):
             _stack(axes, shown, colours, STAGE_NAMES)
             axes.set_title(run.name if len(found) > 1 else "")
             axes.set_xlabel("training step")
             axes.set_ylabel("seconds per step")
-        legend_above(figure, grid, 1 if narrow else 4)
+        style.legend_above(figure, grid, 1 if narrow else 4)
 
     rows = []
     for run, shown in found:
         total = shown.to_numpy().sum()
         for name, seconds in shown.items():
-            cells = (f"{seconds.median():.2f}", f"{seconds.sum():.1f}", percent(seconds.sum() / total))
+            cells = (f"{seconds.median():.2f}", f"{seconds.sum():.1f}", style.percent(seconds.sum() / total))
             rows.append((run.name, _stage(name), *cells))
         testing = run.series("timing_s/testing").sum()
         if testing:
@@ -130,7 +120,7 @@ def time_by_stage(runs: Sequence[Run]) -> Chart | None:
         draw=draw,
         wide=3.4,
         narrow=1.4 + 2.4 * len(found),
-        table=Table(("run", "stage", "median s per step", "s in all", "share"), tuple(rows)),
+        table=Table(("run", "stage", "median s per step", "s in all", "share"), rows),
     )
 
 
@@ -150,15 +140,15 @@ def rows_and_tokens(runs: Sequence[Run]) -> Chart | None:
     found = [(run, what, amounts[objectives]) for run in runs for what, amounts in counts(run).items()]
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = panels(figure, len(found), 1 if narrow else 2)
+        grid = style.panels(figure, len(found), 1 if narrow else 2)
         for axes, (run, what, amounts) in zip(grid, found, strict=True):
             if amounts.empty:
-                nothing(axes, "no steps")
+                style.nothing(axes, "no steps")
                 continue
-            _stack(axes, amounts, COLOURS, NAMES)
+            _stack(axes, amounts, style.COLOURS, style.NAMES)
             axes.set_title(what.capitalize() if len(runs) == 1 else f"{run.name} · {what}")
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        legend_above(figure, grid, 2 if narrow else 4)
+        style.legend_above(figure, grid, 2 if narrow else 4)
 
     rows = []
     for run in runs:
@@ -166,8 +156,11 @@ def rows_and_tokens(runs: Sequence[Run]) -> Chart | None:
         for objective in objectives:
             cells = []
             for sums in (row_sums, token_sums):
-                cells += [f"{sums[objective]:,.0f}", percent(sums[objective] / sums.sum() if sums.sum() else None)]
-            rows.append((run.name, NAMES[objective], *cells))
+                cells += [
+                    f"{sums[objective]:,.0f}",
+                    style.percent(sums[objective] / sums.sum() if sums.sum() else None),
+                ]
+            rows.append((run.name, style.NAMES[objective], *cells))
         whole = run.series("perf/total_num_tokens").sum()
         if whole:
             prompts = max(0.0, whole - token_sums.sum())
@@ -181,5 +174,5 @@ def rows_and_tokens(runs: Sequence[Run]) -> Chart | None:
         draw=draw,
         wide=0.7 + 2.2 * len(runs),
         narrow=0.9 + 1.9 * len(found),
-        table=Table(("run", "objective", "rows", "share", "tokens", "share of generated"), tuple(rows)),
+        table=Table(("run", "objective", "rows", "share", "tokens", "share of generated"), rows),
     )

@@ -110,4 +110,4 @@ def _ends(values: pd.Series) -> list[float]:
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table | None:
-    return Table(header, tuple(rows)) if rows else None
+    return Table(header, rows) if rows else None

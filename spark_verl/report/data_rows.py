@@ -25,7 +25,7 @@ _SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
-class Row:
+class DataRow:
     """What tells a row of the data.
 
     Attributes:
@@ -76,13 +76,13 @@ class DataRows:
         return cls(files, absent)
 
     @cached_property
-    def _rows(self) -> dict[str, list[Row]]:
+    def _rows(self) -> dict[str, list[DataRow]]:
         return {split: [row for path in paths for row in _read(path)] for split, paths in self.files.items()}
 
     @cached_property
-    def _found(self) -> dict[tuple[str, str, str], list[Row]]:
+    def _found(self) -> dict[tuple[str, str, str], list[DataRow]]:
         """Rows by ``(split, "index" or "question", its value)``."""
-        found: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+        found: dict[tuple[str, str, str], list[DataRow]] = defaultdict(list)
         for split, rows in self._rows.items():
             for row in rows:
                 found[split, "index", str(row.index)].append(row)
@@ -93,7 +93,7 @@ class DataRows:
         """``{data source: rows}``."""
         return Counter(row.source for row in self._rows[split])
 
-    def row_of(self, split: str, prompt_text: str, ground_truth: str, index: Any = None) -> Row | None:
+    def row_of(self, split: str, prompt_text: str, ground_truth: str, index: Any = None) -> DataRow | None:
         """The row that a dumped prompt was made of, if exactly one can be it.
 
         Args:
@@ -113,7 +113,7 @@ class DataRows:
         return matches[0] if len(matches) == 1 else None
 
 
-def images(row: Row, most: int = 4) -> list[str]:
+def images(row: DataRow, most: int = 4) -> list[str]:
     """A row's images as ``data:`` URIs, decoded and encoded anew, so that nothing but pixels gets through."""
     return [uri for image in (_cell(row, "images") or [])[:most] if (uri := _image_uri(image))]
 
@@ -140,11 +140,11 @@ def _plain(text: str) -> str:
     return _SPACE.sub(" ", _MEDIA.sub("", text)).strip()
 
 
-def _read(path: Path) -> list[Row]:
+def _read(path: Path) -> list[DataRow]:
     """The rows of a file, without their images."""
     table = pq.ParquetFile(path).read(columns=["data_source", "prompt", "reward_model", "extra_info"])
     return [
-        Row(
+        DataRow(
             path=path,
             position=position,
             source=row["data_source"],
@@ -156,7 +156,7 @@ def _read(path: Path) -> list[Row]:
     ]
 
 
-def _cell(row: Row, name: str) -> Any:
+def _cell(row: DataRow, name: str) -> Any:
     file = pq.ParquetFile(row.path)
     if name not in file.schema_arrow.names:
         return None

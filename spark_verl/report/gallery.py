@@ -13,8 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from spark_verl.report.data_rows import Row as DataRow
-from spark_verl.report.data_rows import images, user_text
+from spark_verl.report.data_rows import DataRow, images, user_text
 from spark_verl.report.frame import Run
 from spark_verl.report.section import Missing, Section, lacking
 from spark_verl.report.style import NAMES

@@ -59,10 +59,7 @@ def _measured(step: int, shares: Mapping[str, float], sizes: Mapping[str, int]) 
 
 
 def source_sizes(
-    sources: Iterable[str],
-    in_files: Mapping[str, int],
-    dumped: Mapping[str, int],
-    dumped_sources: Mapping[str, int],
+    sources: Iterable[str], in_files: Mapping[str, int], dumped: Mapping[str, int], dumped_sources: Mapping[str, int]
 ) -> dict[str, int]:
     """Prompts of each validated data source, from the best evidence there is.
 

@@ -11,26 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spark_verl.report import style
 from spark_verl.report.frame import Run, first_and_last_third, rolling
 from spark_verl.report.section import NO_JUDGE, Section, lacking
-from spark_verl.report.style import (
-    BAND,
-    COLOURS,
-    DASHED,
-    DOTTED,
-    INK,
-    MUTED,
-    NAMES,
-    OTHER,
-    Chart,
-    Table,
-    nothing,
-    panels,
-    percent,
-    percent_axis,
-    points,
-    step_axis,
-)
+from spark_verl.report.style import Chart, Table
 from spark_verl.trainer.alarm import ACCURACY, LABEL_YES_RATE, YES_RATE, Drift, compare, policy_progress
 from spark_verl.vocabulary import Objective
 
@@ -113,8 +97,8 @@ def balance(runs: Sequence[Run]) -> Section:
     findings = []
     for run, row in zip(runs, skews, strict=True):
         told = [
-            f"{percent(found.labels)} of the {side.objective} labels are {side.word} (target {side.target}), "
-            f"{percent(found.verdicts)} of the verdicts"
+            f"{style.percent(found.labels)} of the {side.objective} labels are {side.word} (target {side.target}), "
+            f"{style.percent(found.verdicts)} of the verdicts"
             for side, found in zip(SIDES, row, strict=True)
             if found
         ]
@@ -140,11 +124,11 @@ def balance_chart(runs: Sequence[Run], skews: Sequence[Sequence[Skew | None]]) -
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = panels(figure, len(shown), 1 if narrow else len(SIDES), sharex=True, sharey=True)
+        grid = style.panels(figure, len(shown), 1 if narrow else len(SIDES), sharex=True, sharey=True)
         for axes, (run, side, found) in zip(grid, shown, strict=True):
-            title = f"{NAMES[side.objective]}: share of {side.word}"
+            title = f"{style.NAMES[side.objective]}: share of {side.word}"
             _shares(axes, side, found, title if len(runs) == 1 else f"{run.name} · {title}")
-            step_axis(axes)
+            style.step_axis(axes)
         # The first run that is compared may have no judge rows.
         drawn = next(axes for axes in grid if axes.get_legend_handles_labels()[0])
         drawn.legend(loc="lower left", ncols=1 if narrow else 3)
@@ -152,8 +136,8 @@ def balance_chart(runs: Sequence[Run], skews: Sequence[Sequence[Skew | None]]) -
     rows = []
     for run, side, found in shown:
         if found:
-            shares = (percent(found.labels), percent(found.inside, 0), percent(found.verdicts))
-            rows.append((run.name, f"{NAMES[side.objective]}, {side.word}", side.target, *shares))
+            shares = (style.percent(found.labels), style.percent(found.inside, 0), style.percent(found.verdicts))
+            rows.append((run.name, f"{style.NAMES[side.objective]}, {side.word}", side.target, *shares))
     told = "; ".join(f"{row[0]}, {row[1]}: labels {row[3]}, verdicts {row[5]}, target {row[2]}" for row in rows)
     return Chart(
         name="balance",
@@ -165,25 +149,25 @@ def balance_chart(runs: Sequence[Run], skews: Sequence[Sequence[Skew | None]]) -
         narrow=0.4 + 2.0 * len(shown),
         table=Table(
             ("run", "share of", "target", "labels, whole run", f"windows of {WINDOW} steps in target", "verdicts"),
-            tuple(rows),
+            rows,
         ),
     )
 
 
 def _shares(axes: Axes, side: Side, found: Skew | None, title: str) -> None:
     if found is None:
-        nothing(axes, f"no {side.objective} prompts")
+        style.nothing(axes, f"no {side.objective} prompts")
         return
-    colour, steps = COLOURS[side.objective], found.steps
-    axes.axhspan(*side.band, color=BAND, linewidth=0)
-    axes.axhline(0.5, color=MUTED, linewidth=0.7, linestyle=DOTTED)
+    colour, steps = style.COLOURS[side.objective], found.steps
+    axes.axhspan(*side.band, color=style.BAND, linewidth=0)
+    axes.axhline(0.5, color=style.MUTED, linewidth=0.7, linestyle=style.DOTTED)
     size = 5 + 26 * steps["groups"] / max(1.0, steps["groups"].max())
     faint = 0.25 if len(steps) <= 100 else 0.08
     axes.scatter(steps.index, steps["label"], s=size, color=colour, alpha=faint, linewidths=0)
     axes.plot(steps["labels"], color=colour, label="labels")
-    axes.plot(steps["verdicts"], color=INK, linestyle=(0, (3, 2)), linewidth=1.4, label="verdicts")
+    axes.plot(steps["verdicts"], color=style.INK, linestyle=(0, (3, 2)), linewidth=1.4, label="verdicts")
     axes.set_title(title)
-    percent_axis(axes)
+    style.percent_axis(axes)
 
 
 # ---------------------------------------------------------------------- self-confirmation
@@ -226,15 +210,16 @@ def _verdict_on(run: Run) -> str:
     rang = run.series("spark/alarm/self_confirmation")
     if rang.any():
         verdict += f" The trainer's alarm rang at step {', '.join(map(str, rang.index[rang > 0][:8]))}."
+    earlier, later, progress = map(style.points, (drift.earlier, drift.later, drift.progress))
     where = "on held-out questions" if len(run.held_out.get("policy_acc", [])) > 1 else "in training"
     text = (
-        f"{verdict} Yes said minus Yes right: {points(drift.earlier)} in the first third of the steps, "
-        f"{points(drift.later)} in the last; the policy's accuracy {where} changed by {points(drift.progress)}."
+        f"{verdict} Yes said minus Yes right: {earlier} in the first third of the steps, {later} in the last; "
+        f"the policy's accuracy {where} changed by {progress}."
     )
     held_out = held_out_excess(run)
     if len(held_out) > 1:
         before, after = held_out.iloc[[0, -1]]
-        text += f" On held-out judge prompts it was {points(before)} before and {points(after)} after."
+        text += f" On held-out judge prompts it was {style.points(before)} before and {style.points(after)} after."
     return text
 
 
@@ -250,12 +235,11 @@ def self_confirmation_chart(runs: Sequence[Run]) -> Chart | None:
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        left, right = panels(figure, 2, 1 if narrow else 2, sharex=True)
-        left.axhline(0, color=MUTED, linewidth=0.8)
+        left, right = style.panels(figure, 2, 1 if narrow else 2, sharex=True)
+        left.axhline(0, color=style.MUTED, linewidth=0.8)
         for number, (run, found) in reversed(list(enumerate(zip(runs, skews, strict=True)))):
-            judge, policy, dash = (
-                (OTHER, OTHER, DASHED) if number else (COLOURS[Objective.POINTWISE], COLOURS[Objective.POLICY], "-")
-            )
+            judge, policy = (style.colour_of(one, number) for one in (Objective.POINTWISE, Objective.POLICY))
+            dash = style.dash_of(number)
             if found is not None:
                 excess = found.steps["verdicts"] - found.steps["labels"]
                 if number == 0:
@@ -271,21 +255,20 @@ def self_confirmation_chart(runs: Sequence[Run]) -> Chart | None:
         left.set_ylim(min(low, -0.2), max(high, 0.3))
         left.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
         left.set_ylabel("points")
-        percent_axis(right)
-        step_axis(left)
-        step_axis(right)
+        style.percent_axis(right)
+        style.step_axis(left)
+        style.step_axis(right)
 
-    drifts = [(run.name, drift) for run in runs if (drift := yes_drift(run))]
-    rows = [(name, points(drift.earlier), points(drift.later), points(drift.progress)) for name, drift in drifts]
+    drifts = [(run.name, found) for run in runs if (found := yes_drift(run))]
+    rows = [(name, *map(style.points, (one.earlier, one.later, one.progress))) for name, one in drifts]
     told = "; ".join(f"{row[0]}: {row[1]} in the first third, {row[2]} in the last" for row in rows)
     return Chart(
         name="self-confirmation",
         alt=f"How much more often the judge says Yes than Yes is right, beside the policy's accuracy. {told}.",
         caption=f"Lines: prompts of the last {WINDOW} steps. Diamonds: held out. To worry about is a rising left side "
-        "beside a right side that does not rise."
-        + (f" Colour: {runs[0].name}; grey and dashed: {runs[1].name}." if len(runs) > 1 else ""),
+        "beside a right side that does not rise." + style.told_apart([run.name for run in runs], "grey and dashed"),
         draw=draw,
         wide=2.7,
         narrow=4.4,
-        table=Table(("run", "excess of Yes, first third", "last third", "change of accuracy"), tuple(rows)),
+        table=Table(("run", "excess of Yes, first third", "last third", "change of accuracy"), rows),
     )

@@ -7,26 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spark_verl.report import style
 from spark_verl.report.frame import Run
 from spark_verl.report.heldout import HeldOut
 from spark_verl.report.section import NO_METRICS, Section, lacking
-from spark_verl.report.style import (
-    COLOURS,
-    DASHED,
-    DOTTED,
-    GRID,
-    MUTED,
-    NAMES,
-    OTHER,
-    Chart,
-    Table,
-    name_axis,
-    panels,
-    percent,
-    percent_axis,
-    percent_ticks,
-    step_axis,
-)
+from spark_verl.report.style import Chart, Table
 from spark_verl.runs.validation import QUANTITIES
 from spark_verl.vocabulary import Objective
 
@@ -72,12 +57,12 @@ def before_after_chart(runs: Sequence[Run]) -> Chart | None:
         axes = figure.subplots()
         for i, name, points in validated:
             offset = 0.0 if len(runs) == 1 else (-0.17, 0.19)[i]
-            colour = OTHER if i else COLOURS[QUANTITIES[name].objective]
+            colour = style.colour_of(QUANTITIES[name].objective, i)
             _dumbbell(axes, names.index(name) + offset, points[0], points[-1], colour)
-        name_axis(axes, [QUANTITIES[name].label for name in names], narrow)
+        style.name_axis(axes, [QUANTITIES[name].label for name in names], narrow)
         axes.set_ylim(len(names) - 0.45, -0.6)
         axes.set_xlim(-0.02, 1.06)
-        axes.xaxis.set_major_formatter(percent_ticks)
+        axes.xaxis.set_major_formatter(style.percent_ticks)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
         axes.set_xlabel("held-out accuracy")
 
@@ -89,16 +74,16 @@ def before_after_chart(runs: Sequence[Run]) -> Chart | None:
         for source, part in last.sources.items():
             earlier = with_interval(first.sources[source]) if source in first.sources else "–"
             rows.append((f"{label}: {source}", earlier, with_interval(part), str(part.prompts or "–")))
-        told.append(f"{label} {percent(first.share)} to {percent(last.share)}")
+        told.append(f"{label} {style.percent(first.share)} to {style.percent(last.share)}")
     return Chart(
         name="before-after",
         alt="Held-out accuracy before and after training. " + "; ".join(told) + ".",
         caption="Hollow: first validation. Filled: last validation. Bars are 95 % intervals."
-        + (f" Colour: {runs[0].name}; grey: {runs[1].name}." if len(runs) > 1 else ""),
+        + style.told_apart([run.name for run in runs], "grey"),
         draw=draw,
         wide=0.62 + (0.36 if len(runs) == 1 else 0.52) * len(names),
         narrow=0.62 + (0.46 if len(runs) == 1 else 0.6) * len(names),
-        table=Table(("", "before (95 % interval)", "after (95 % interval)", "prompts"), tuple(rows)),
+        table=Table(("", "before (95 % interval)", "after (95 % interval)", "prompts"), rows),
     )
 
 
@@ -117,8 +102,8 @@ def _dumbbell(axes: Axes, y: float, first: HeldOut, last: HeldOut, colour: str) 
 def with_interval(point: HeldOut) -> str:
     """ "95.3 % (92.3 – 97.2)", or without the interval where there is none."""
     if point.bounds is None:
-        return percent(point.share)
-    return f"{percent(point.share)} ({100 * point.bounds[1]:.1f} – {100 * point.bounds[2]:.1f})"
+        return style.percent(point.share)
+    return f"{style.percent(point.share)} ({100 * point.bounds[1]:.1f} – {100 * point.bounds[2]:.1f})"
 
 
 # ---------------------------------------------------------------------- curves
@@ -145,17 +130,16 @@ def curves_chart(runs: Sequence[Run]) -> Chart | None:
 
     def draw(figure: Figure, narrow: bool) -> None:
         columns = 1 if narrow else min(2, len(objectives))
-        for axes, objective in zip(
-            panels(figure, len(objectives), columns, sharex=True, sharey=True), objectives, strict=True
-        ):
+        grid = style.panels(figure, len(objectives), columns, sharex=True, sharey=True)
+        for axes, objective in zip(grid, objectives, strict=True):
             for number, run in reversed(list(enumerate(runs))):
-                _curve(axes, run, objective, OTHER if number else COLOURS[objective], beside=number > 0)
-            axes.set_title(NAMES[objective], color=COLOURS[objective])
+                _curve(axes, run, objective, number)
+            axes.set_title(style.NAMES[objective], color=style.COLOURS[objective])
             if objective in (Objective.POINTWISE, Objective.PAIRWISE):
-                axes.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=DOTTED)
-            axes.spines["bottom"].set_color(GRID)
-            percent_axis(axes)
-            step_axis(axes)
+                axes.axhline(0.5, color=style.MUTED, linewidth=0.8, linestyle=style.DOTTED)
+            axes.spines["bottom"].set_color(style.GRID)
+            style.percent_axis(axes)
+            style.step_axis(axes)
 
     told, rows = [], []
     for run in runs:
@@ -163,31 +147,32 @@ def curves_chart(runs: Sequence[Run]) -> Chart | None:
             found = run.curve(objective, "acc")
             if len(found):
                 first, last = found["mean"].iloc[[0, -1]]
-                told.append(f"{NAMES[objective]} {percent(first, 0)} to {percent(last, 0)}")
+                told.append(f"{style.NAMES[objective]} {style.percent(first, 0)} to {style.percent(last, 0)}")
                 places = sorted({round(i * (len(found) - 1) / 9) for i in range(10)})
                 for step, value, weight, mean in found.iloc[places].itertuples():
-                    rows.append((run.name, NAMES[objective], str(step), f"{weight:.0f}", percent(value), percent(mean)))
+                    cells = (str(step), f"{weight:.0f}", style.percent(value), style.percent(mean))
+                    rows.append((run.name, style.NAMES[objective], *cells))
     return Chart(
         name="curves",
         alt="Training accuracy over the steps by objective: " + "; ".join(told) + ".",
         caption=f"Dots: one step's rows, which differ in difficulty. Line: moving average over {runs[0].width} steps, "
         "weighted by rows. Diamonds: held-out accuracy with 95 % intervals (reflection: filled for wrong attempts put "
         "right, hollow for right ones kept). Dotted: guessing."
-        + (f" Colour: {runs[0].name}; grey and dashed: {runs[1].name}." if len(runs) > 1 else ""),
+        + style.told_apart([run.name for run in runs], "grey and dashed"),
         draw=draw,
         wide=0.5 + 2.1 * -(-len(objectives) // 2),
         narrow=0.4 + 1.75 * len(objectives),
-        table=Table(("run", "objective", "step", "rows", "accuracy", "moving average"), tuple(rows)),
+        table=Table(("run", "objective", "step", "rows", "accuracy", "moving average"), rows),
     )
 
 
-def _curve(axes: Axes, run: Run, objective: Objective, colour: str, beside: bool) -> None:
-    """A run's accuracy in training and held out; ``beside``: it is the run that is compared with."""
-    found = run.curve(objective, "acc")
-    if not beside:
+def _curve(axes: Axes, run: Run, objective: Objective, number: int) -> None:
+    """Accuracy in training and held out of the first run (0) or of the one that it is compared with (1)."""
+    found, colour = run.curve(objective, "acc"), style.colour_of(objective, number)
+    if number == 0:
         faint = 0.4 if len(found) <= 100 else 0.15
         axes.plot(found["value"], "o", color=colour, markersize=2.6, alpha=faint, markeredgewidth=0)
-    axes.plot(found["mean"], color=colour, linestyle=DASHED if beside else "-")
+    axes.plot(found["mean"], color=colour, linestyle=style.dash_of(number))
     for name, points in run.held_out.items():
         if QUANTITIES[name].objective != objective:
             continue

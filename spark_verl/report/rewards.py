@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,23 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from spark_verl.report import style
 from spark_verl.report.frame import Run, first_and_last_third
 from spark_verl.report.section import NO_ROLLOUTS, Section, lacking
-from spark_verl.report.style import (
-    COLOURS,
-    INK,
-    MUTED,
-    NAMES,
-    Chart,
-    Table,
-    legend_above,
-    name_axis,
-    panels,
-    percent,
-    percent_axis,
-    percent_ticks,
-    step_axis,
-)
+from spark_verl.report.style import Chart, Table
 from spark_verl.vocabulary import Objective
 
 BINS = 9
@@ -42,9 +29,8 @@ def rewards(runs: Sequence[Run]) -> Section:
     findings = []
     for run in runs:
         some, every = run.rollouts["step"].nunique(), len(run.rollout_files)
-        findings.append(
-            (run.name, f"Read from {some} of {every} rollout dumps, evenly spread." if some < every else "")
-        )
+        if some < every:
+            findings.append((run.name, f"Read from {some} of {every} rollout dumps, evenly spread."))
     no_signal = lines(
         runs,
         "zero_variance_rate",
@@ -85,63 +71,59 @@ def lengths(runs: Sequence[Run]) -> Section:
 # ---------------------------------------------------------------------- from the dumps
 
 
-def early_and_late(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Rows of the dumps in the :data:`THIRDS` of the run; with one dump, there is only a last third."""
-    steps = pd.Series(rows["step"].unique())
-    first, last = (rows[rows["step"].isin(third)] for third in first_and_last_third(steps))
-    return {THIRDS[0]: first, THIRDS[1]: last} if len(steps) > 1 else {THIRDS[1]: last}
+def pooled(runs: Sequence[Run]) -> pd.DataFrame:
+    """Rows of all runs' rollout dumps, with the name of the ``run`` and the ``third`` of its steps (NaN between them).
 
-
-def _dumped(runs: Sequence[Run]) -> tuple[list[Run], list[Objective]]:
-    """The runs with rollout dumps, and the objectives of their rows."""
-    found = [run for run in runs if len(run.rollouts)]
-    return found, [o for o in Objective if any((run.rollouts["objective"] == o).any() for run in found)]
+    Of a run with one dump there is only a last third.
+    """
+    parts = []
+    for run in runs:
+        first, last = first_and_last_third(pd.Series(run.rollouts["step"].unique()))
+        thirds = dict.fromkeys(first, THIRDS[0]) | dict.fromkeys(last, THIRDS[1])
+        parts.append(run.rollouts.assign(run=run.name, third=run.rollouts["step"].map(thirds)))
+    orders = {"run": [run.name for run in runs], "objective": [o.value for o in Objective], "third": list(THIRDS)}
+    return pd.concat(parts).astype({name: pd.CategoricalDtype(order) for name, order in orders.items()})
 
 
 def group_rewards(runs: Sequence[Run]) -> Chart | None:
     """How the mean reward of a group is distributed, early and late; None without rollout dumps."""
-    found, objectives = _dumped(runs)
-    if not found:
+    keys = ["run", "objective", "step", "group", "third"]
+    groups = pooled(runs).groupby(keys, observed=True, dropna=False)["score"].mean().reset_index()
+    if groups.empty:
         return None
-    groups = [run.rollouts.groupby(["step", "objective", "group"])["score"].mean().reset_index() for run in found]
-    scores = pd.concat(each["score"] for each in groups)
-    low, high = min(0.0, scores.min()), max(1.0, scores.max())
+    low, high = min(0.0, groups["score"].min()), max(1.0, groups["score"].max())
     step = (high - low) / (BINS - 1)
     edges = np.linspace(low - step / 2, high + step / 2, BINS + 1)
-    centres = (edges[:-1] + edges[1:]) / 2
-    shown = [
-        (run, objective, {name: rows.loc[rows["objective"] == objective, "score"] for name, rows in parts.items()})
-        for run, parts in zip(found, map(early_and_late, groups), strict=True)
-        for objective in objectives
-    ]
+    several = groups["run"].nunique() > 1
+    shown = {
+        key: {third: part.loc[part["third"] == third, "score"] for third in THIRDS}
+        for key, part in groups.groupby(["run", "objective"], observed=True)
+    }
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = panels(figure, len(shown), 2 if narrow else 4, sharex=True, sharey=True)
-        for axes, (run, objective, thirds) in zip(grid, shown, strict=True):
-            for name, scores in thirds.items():
-                if scores.empty:
-                    continue
-                shares = np.histogram(scores, edges)[0] / len(scores)
-                if name == THIRDS[1]:
-                    axes.bar(centres, shares, 0.72 * step, color=COLOURS[objective], alpha=0.75)
-                else:
-                    axes.stairs(shares, edges, color=INK, linewidth=1.2)
-            title = NAMES[objective].removeprefix("Judge, ").capitalize()
-            axes.set_title(title if len(found) == 1 else f"{run.name} · {title}")
+        grid = style.panels(figure, len(shown), 2 if narrow else 4, sharex=True, sharey=True)
+        for axes, ((run, objective), scores) in zip(grid, shown.items(), strict=True):
+            early, late = (np.histogram(each, edges)[0] / max(1, len(each)) for each in scores.values())
+            axes.bar((edges[:-1] + edges[1:]) / 2, late, 0.72 * step, color=style.COLOURS[objective], alpha=0.75)
+            if early.any():
+                axes.stairs(early, edges, color=style.INK, linewidth=1.2)
+            title = style.NAMES[objective].removeprefix("Judge, ").capitalize()
+            axes.set_title(f"{run} · {title}" if several else title)
             axes.set_xticks([low, (low + high) / 2, high])
-            axes.yaxis.set_major_formatter(percent_ticks)
+            axes.yaxis.set_major_formatter(style.percent_ticks)
             if axes.get_subplotspec().is_last_row():
                 axes.set_xlabel("mean reward of a group")
-        handles = [Line2D([], [], color=INK, linewidth=1.2), Patch(color=MUTED)]
+        handles = [Line2D([], [], color=style.INK, linewidth=1.2), Patch(color=style.MUTED)]
         figure.legend(handles, ["first third of the steps", "last third"], loc="outside upper left", ncols=2)
 
-    rows = []
-    for run, objective, thirds in shown:
-        cells = []
-        for scores in (thirds.get(name, pd.Series(dtype=float)) for name in THIRDS):
-            alike = ((scores <= low) | (scores >= high)).mean()
-            cells += ["–", "–"] if scores.empty else [f"{scores.mean():.2f}", percent(alike, 0)]
-        rows.append((run.name, NAMES[objective], *cells))
+    def cells(scores: pd.Series) -> tuple[str, str]:
+        alike = ((scores <= low) | (scores >= high)).mean()
+        return ("–", "–") if scores.empty else (f"{scores.mean():.2f}", style.percent(alike, 0))
+
+    rows = [
+        (run, style.NAMES[objective], *cells(scores[THIRDS[0]]), *cells(scores[THIRDS[1]]))
+        for (run, objective), scores in shown.items()
+    ]
     told = "; ".join(f"{row[0]}, {row[1]}: mean {row[2]} early, {row[4]} late" for row in rows)
     return Chart(
         name="group-rewards",
@@ -159,41 +141,35 @@ def group_rewards(runs: Sequence[Run]) -> Chart | None:
 
 def length_spread(runs: Sequence[Run]) -> Chart | None:
     """How response lengths are distributed, early and late; None without rollout dumps."""
-    found, objectives = _dumped(runs)
-    if not found:
+    dumped = pooled(runs)
+    if dumped.empty:
         return None
     # One unit for all: tokens only if every row has them.
-    unit = "tokens" if all(run.rollouts["tokens"].notna().all() for run in found) else "characters"
-
-    def boxes(run: Run) -> Iterator[tuple[int, str, np.ndarray]]:
-        """Of each objective (its number) and third: the 5, 25, 50, 75 and 95 % quantiles."""
-        thirds = early_and_late(run.rollouts)
-        for number, objective in enumerate(objectives):
-            for name, rows in thirds.items():
-                values = rows.loc[rows["objective"] == objective, unit]
-                if len(values):
-                    yield number, name, np.percentile(values, [5, 25, 50, 75, 95])
+    unit = "tokens" if dumped["tokens"].notna().all() else "characters"
+    thirds = dumped.groupby(["run", "objective", "third"], observed=True)[unit]
+    boxes = thirds.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
+    names = list(boxes.index.unique("run"))
+    objectives = [o for o in Objective if o in boxes.index.unique("objective")]
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = panels(figure, len(found), 1 if narrow else len(found), sharex=True, sharey=True)
-        for axes, run in zip(grid, found, strict=True):
-            for number, name, (p5, p25, p50, p75, p95) in boxes(run):
-                colour, late = COLOURS[objectives[number]], name == THIRDS[1]
-                y, face = (number + 0.17, colour) if late else (number - 0.17, "none")
+        grid = style.panels(figure, len(names), 1 if narrow else len(names), sharex=True, sharey=True)
+        for axes, run in zip(grid, names, strict=True):
+            for objective, third, p5, p25, p50, p75, p95 in boxes.loc[run].reset_index().itertuples(index=False):
+                colour, late = style.COLOURS[objective], third == THIRDS[1]
+                y, face = objectives.index(objective) + (0.17 if late else -0.17), colour if late else "none"
                 axes.plot((p5, p95), (y, y), color=colour, linewidth=1)
                 middle = max(p75 - p25, 1e-9)
                 axes.barh(y, middle, 0.26, p25, color=face, alpha=0.85, edgecolor=colour, linewidth=1.2)
-                axes.plot((p50, p50), (y - 0.16, y + 0.16), color=INK, linewidth=2)
-            name_axis(axes, [NAMES[objective] for objective in objectives], narrow)
+                axes.plot((p50, p50), (y - 0.16, y + 0.16), color=style.INK, linewidth=2)
+            style.name_axis(axes, [style.NAMES[objective] for objective in objectives], narrow)
             axes.set_ylim(len(objectives) - 0.5, -0.5)
             axes.set_xlim(left=0)
-            axes.set_xlabel(f"response length, {unit}", color=MUTED)
-            axes.set_title(run.name if len(found) > 1 else "")
+            axes.set_xlabel(f"response length, {unit}", color=style.MUTED)
+            axes.set_title(run if len(names) > 1 else "")
 
     rows = [
-        (run.name, NAMES[objectives[number]], name, *(f"{value:.0f}" for value in values))
-        for run in found
-        for number, name, values in boxes(run)
+        (run, style.NAMES[objective], third, *(f"{value:.0f}" for value in values))
+        for (run, objective, third), values in zip(boxes.index, boxes.to_numpy(), strict=True)
     ]
     told = "; ".join(f"{row[0]}, {row[1]}, {row[2]}: median {row[5]}" for row in rows)
     return Chart(
@@ -203,8 +179,8 @@ def length_spread(runs: Sequence[Run]) -> Chart | None:
         "line: 5 to 95\u00a0%.",
         draw=draw,
         wide=0.6 + 0.5 * len(objectives),
-        narrow=(0.6 + 0.55 * len(objectives)) * len(found),
-        table=Table(("run", "objective", "steps", "5 %", "25 %", "median", "75 %", "95 %"), tuple(rows)),
+        narrow=(0.6 + 0.55 * len(objectives)) * len(names),
+        table=Table(("run", "objective", "steps", "5 %", "25 %", "median", "75 %", "95 %"), rows),
     )
 
 
@@ -219,20 +195,21 @@ def lines(runs: Sequence[Run], metric: str, weight: str, *, name: str, title: st
     share = metric.endswith("_rate")
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = panels(figure, len(runs), 1 if narrow else len(runs), sharex=True, sharey=True)
+        grid = style.panels(figure, len(runs), 1 if narrow else len(runs), sharex=True, sharey=True)
         for axes, run in zip(grid, runs, strict=True):
             for objective, curve in [(objective, curve) for of, objective, curve in found if of is run]:
-                style = {"marker": "o", "markersize": 5} if len(curve) == 1 else {"linestyle": DASHES[objective]}
-                axes.plot(curve["mean"], color=COLOURS[objective], label=NAMES[objective], **style)
+                look = {"marker": "o", "markersize": 5} if len(curve) == 1 else {"linestyle": DASHES[objective]}
+                axes.plot(curve["mean"], color=style.COLOURS[objective], label=style.NAMES[objective], **look)
             axes.set_title(title if len(runs) == 1 else run.name if narrow else f"{run.name} · {title}")
-            percent_axis(axes) if share else axes.set_ylim(bottom=0)
-            step_axis(axes)
-        legend_above(figure, grid, 2 if narrow else 4)
+            style.percent_axis(axes) if share else axes.set_ylim(bottom=0)
+            style.step_axis(axes)
+        style.legend_above(figure, grid, 2 if narrow else 4)
 
     rows = []
     for run, objective, curve in found:
         ends = [np.average(third["value"], weights=third["weight"]) for third in first_and_last_third(curve)]
-        rows.append((run.name, NAMES[objective], *(percent(end, 0) if share else f"{end:.1f}" for end in ends)))
+        texts = [style.percent(end, 0) if share else f"{end:.1f}" for end in ends]
+        rows.append((run.name, style.NAMES[objective], *texts))
     told = "; ".join(f"{row[0]}, {row[1]}: {row[2]} early, {row[3]} late" for row in rows)
     return Chart(
         name=name,
@@ -241,5 +218,5 @@ def lines(runs: Sequence[Run], metric: str, weight: str, *, name: str, title: st
         draw=draw,
         wide=2.9,
         narrow=0.6 + 2.3 * len(runs),
-        table=Table(("run", "objective", *THIRDS), tuple(rows)),
+        table=Table(("run", "objective", *THIRDS), rows),
     )

@@ -27,14 +27,14 @@ def settings(runs: Sequence[Run]) -> Section:
     for run in runs:
         differences = run.config.differences()
         if differences:
-            rows = tuple((one.key, one.left, one.right, one.why) for one in differences)
+            rows = [(one.key, one.left, one.right, one.why) for one in differences]
             title = f"{run.name}: Against the recipe" if len(runs) > 1 else "Against the recipe"
             tables.append((title, Table(("key", "recipe", "run", "set by"), rows)))
         if run.config.recipe is not None:
             count = f"with {len(differences)} value{'s' if len(differences) != 1 else ''} that differ"
             findings.append((run.name, f"Recipe {run.config.recipe_name}, {count if differences else 'unchanged'}."))
     if len(runs) > 1 and all(run.config.values for run in runs):
-        rows = tuple((one.key, one.left, one.right) for one in compare(runs[0].config, runs[1].config))
+        rows = [(one.key, one.left, one.right) for one in compare(runs[0].config, runs[1].config)]
         tables.append(("One run against the other", Table(("key", *(run.name for run in runs)), rows)))
     tables.append(("Versions", _versions(runs)))
     return Section(
@@ -44,14 +44,13 @@ def settings(runs: Sequence[Run]) -> Section:
         tables=tables,
         missing=[
             *lacking(runs, lambda run: not run.config.values, "Config", NO_CONFIG),
-            *lacking(
-                runs,
-                lambda run: bool(run.config.values) and run.config.recipe is None,
-                "Difference to the recipe",
-                NO_RECIPE,
-            ),
+            *lacking(runs, _without_recipe, "Difference to the recipe", NO_RECIPE),
         ],
     )
+
+
+def _without_recipe(run: Run) -> bool:
+    return bool(run.config.values) and run.config.recipe is None
 
 
 def _versions(runs: Sequence[Run]) -> Table:
@@ -61,5 +60,5 @@ def _versions(runs: Sequence[Run]) -> Table:
             here[name] = importlib.metadata.version(name)
     noted = [run for run in runs if run.config.versions]
     names = dict.fromkeys([*(name for run in noted for name in run.config.versions), *here])
-    rows = tuple((name, *(run.config.versions.get(name, "–") for run in noted), here.get(name, "–")) for name in names)
+    rows = [(name, *(run.config.versions.get(name, "–") for run in noted), here.get(name, "–")) for name in names]
     return Table(("package", *(f"run {run.name}" for run in noted), "where this page was written"), rows)

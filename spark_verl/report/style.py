@@ -74,13 +74,13 @@ class Table:
     """The numbers behind a chart: ``header`` and rows of the same length."""
 
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: Sequence[tuple[str, ...]]
 
     def without(self, name: str) -> Table:
         """The table without its first column, if that is called ``name``."""
         if self.header[0] != name:
             return self
-        return Table(self.header[1:], tuple(row[1:] for row in self.rows))
+        return Table(self.header[1:], [row[1:] for row in self.rows])
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,21 @@ def legend_above(figure: Figure, drawn: Sequence[Axes], columns: int) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     figure.legend(list(found.values()), list(found), loc="outside upper left", ncols=columns)
+
+
+def colour_of(objective: Objective, number: int) -> str:
+    """The objective's colour in the first run, grey in the one that it is compared with."""
+    return OTHER if number else COLOURS[objective]
+
+
+def dash_of(number: int) -> str | tuple[int, tuple[int, int]]:
+    """A line of the first run is solid, one of the run that it is compared with is dashed."""
+    return DASHED if number else "-"
+
+
+def told_apart(names: Sequence[str], other: str) -> str:
+    """For a caption: which run is which; ``other``: how the second one looks."""
+    return f" Colour: {names[0]}; {other}: {names[1]}." if len(names) > 1 else ""
 
 
 def percent_axis(axes: Axes, low: float = 0.0, high: float = 1.0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,14 +28,8 @@ def test_a_rolling_mean_stays_between_the_extremes(points, width):
 
 @pytest.mark.parametrize(("length", "first", "last"), [(1, [0], [0]), (5, [0], [4]), (7, [0, 1], [5, 6])])
 def test_thirds_are_never_empty(length, first, last):
-    found = first_and_last_third(np_series(length))
+    found = first_and_last_third(pd.Series(range(length)))
     assert [third.tolist() for third in found] == [first, last]
-
-
-def np_series(length: int):
-    import pandas as pd
-
-    return pd.Series(np.arange(length))
 
 
 @pytest.fixture
