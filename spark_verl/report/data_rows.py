@@ -150,7 +150,7 @@ def _read(path: Path) -> list[DataRow]:
             source=row["data_source"],
             index=(row.get("extra_info") or {}).get("index"),
             question=_question(row["prompt"]),
-            truth=str(row["reward_model"]["ground_truth"]),
+            truth=str(row["reward_model"].get("ground_truth")),
         )
         for position, row in enumerate(table.to_pylist())
     ]
