@@ -72,7 +72,7 @@ def lengths(runs: Sequence[Run]) -> Section:
 
 
 def pooled(runs: Sequence[Run]) -> pd.DataFrame:
-    """Rows of all runs' rollout dumps, with the name of the ``run`` and the ``third`` of its steps (NaN between them).
+    """Rows of all runs' rollout dumps in the :data:`THIRDS` of the run, with columns ``run`` (its name) and ``third``.
 
     Of a run with one dump there is only a last third.
     """
@@ -82,13 +82,14 @@ def pooled(runs: Sequence[Run]) -> pd.DataFrame:
         thirds = dict.fromkeys(first, THIRDS[0]) | dict.fromkeys(last, THIRDS[1])
         parts.append(run.rollouts.assign(run=run.name, third=run.rollouts["step"].map(thirds)))
     orders = {"run": [run.name for run in runs], "objective": [o.value for o in Objective], "third": list(THIRDS)}
-    return pd.concat(parts).astype({name: pd.CategoricalDtype(order) for name, order in orders.items()})
+    rows = pd.concat(parts).dropna(subset="third")
+    return rows.astype({name: pd.CategoricalDtype(order) for name, order in orders.items()})
 
 
 def group_rewards(runs: Sequence[Run]) -> Chart | None:
     """How the mean reward of a group is distributed, early and late; None without rollout dumps."""
     keys = ["run", "objective", "step", "group", "third"]
-    groups = pooled(runs).groupby(keys, observed=True, dropna=False)["score"].mean().reset_index()
+    groups = pooled(runs).groupby(keys, observed=True)["score"].mean().reset_index()
     if groups.empty:
         return None
     low, high = min(0.0, groups["score"].min()), max(1.0, groups["score"].max())
