@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from spark_verl.runs.summary import read_metrics
+from spark_verl.runs.metrics import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 STALL_S = 900
