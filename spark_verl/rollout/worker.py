@@ -38,7 +38,7 @@ from verl.utils.profiler import simple_timer
 from verl.utils.rollout_trace import rollout_trace_attr
 from verl.utils.tokenizer import get_processor_token_id
 
-from spark_verl.compat import grouped_rows
+from spark_verl.compat import verl_rows
 from spark_verl.config import load_spark_config
 from spark_verl.judge import Correctness, JudgeBuild, JudgeBuilder, JudgePrompt, Plan, Rollout, RolloutGroup
 from spark_verl.judge.templates import LABELS
@@ -79,12 +79,12 @@ class SparkWorker(_PlainWorker):
     Differences in how verl's own work is done, none in its result: a prompt is tokenized once for its n samples, by one
     agent loop (:mod:`spark_verl.rollout.single_turn`); a group's images are fetched and processed once
     (:mod:`spark_verl.rollout.media`); rewards may be computed here (``reward.num_workers: 0``); rows are stored without
-    the raw prompt's decoded images, and a prompt's n rows in one request (:mod:`spark_verl.compat.grouped_rows`).
+    the raw prompt's decoded images, and a prompt's n rows in one request (:mod:`spark_verl.compat.verl_rows`).
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        grouped_rows.install(agent_loop_tq)
+        verl_rows.group_writes()
         self.spark = load_spark_config(self.config)
         self._groups: dict[str, _OpenGroup] = {}
         self._shared_loops: dict[str, SingleTurnAgentLoop | None] = {}
