@@ -42,9 +42,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from spark_verl.digits.architecture import random_model
 from spark_verl.digits.cache import cache_folder, copy_or_build
 from spark_verl.digits.demonstrations import TEMPLATES
-from spark_verl.digits.model import build_model
 from spark_verl.digits.tokenizer import build_processor
 from spark_verl.digits.warm_start import VARIANTS, Schedule, teach_habits, teach_perception
 from spark_verl.judge.templates import TemplateSet
@@ -68,7 +68,7 @@ def build(output_dir: str | Path, seed: int, schedule: Schedule, show_progress: 
     output_dir = Path(output_dir).expanduser()
     templates = TemplateSet.load(TEMPLATES)
     processor = build_processor(templates)
-    model = build_model(processor, seed).train()
+    model = random_model(processor, seed).train()
     with tqdm(
         total=schedule.work, desc="warm start", disable=not show_progress, bar_format=BAR_FORMAT, **bar_options()
     ) as bar:

@@ -71,7 +71,7 @@ def build_config(processor: Qwen2_5_VLProcessor) -> Qwen2_5_VLConfig:
     )
 
 
-def build_model(processor: Qwen2_5_VLProcessor, seed: int) -> Qwen2_5_VLForConditionalGeneration:
+def random_model(processor: Qwen2_5_VLProcessor, seed: int) -> Qwen2_5_VLForConditionalGeneration:
     """The model with random weights, float32, ready to generate."""
     torch.manual_seed(seed)
     model = Qwen2_5_VLForConditionalGeneration(build_config(processor)).float()
