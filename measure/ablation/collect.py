@@ -14,6 +14,8 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -31,42 +33,39 @@ import matplotlib.pyplot as plt
 Result = dict[str, Any]
 
 
-def _test(strategy: str) -> Callable[[Result], float]:
-    return lambda result: result["evaluation"]["benchmarks"]["test"][strategy]["accuracy"]["value"]
+def _at(*path: str) -> Callable[[Result], Any]:
+    return lambda result: reduce(getitem, path, result)
 
 
-def _tokens(strategy: str) -> Callable[[Result], float]:
-    return lambda result: result["evaluation"]["benchmarks"]["test"][strategy]["tokens"]
+def _test(strategy: str, *path: str) -> Callable[[Result], Any]:
+    return _at("evaluation", "benchmarks", "test", strategy, *path)
+
+
+def _accuracy(strategy: str) -> Callable[[Result], float]:
+    return _test(strategy, "accuracy", "value")
+
+
+def _equal_tokens(strategy: str) -> Callable[[Result], float]:
+    return _test(strategy, "equal_tokens", "accuracy", "value")
 
 
 def _judge(name: str, *path: str) -> Callable[[Result], float]:
-    def read(result: Result) -> float:
-        value = result["evaluation"]["judge"][name]
-        for key in path:
-            value = value[key]
-        return value
-
-    return read
+    return _at("evaluation", "judge", name, *path)
 
 
 def _reflection(source: str) -> Callable[[Result], float]:
-    key = f"accuracy/data_source=spark/{source}"
-    return lambda result: result["evaluation"]["benchmarks"]["judge_test"]["single"]["benchmark"][key]
+    rows = f"accuracy/data_source=spark/{source}"
+    return _at("evaluation", "benchmarks", "judge_test", "single", "benchmark", rows)
 
 
 def _reflected(change: str) -> Callable[[Result], float]:
     """Share of wrong first answers that ``reflect`` set right ("fixed"), or of right ones that it broke ("broken")."""
 
     def read(result: Result) -> float:
-        single = _test("single")(result)
-        changed = result["evaluation"]["benchmarks"]["test"]["reflect"]["judge"][change]
-        return changed / (1.0 - single if change == "fixed" else single)
+        right = _accuracy("single")(result)
+        return _test("reflect", "judge", change)(result) / (1.0 - right if change == "fixed" else right)
 
     return read
-
-
-def _equal_tokens(strategy: str) -> Callable[[Result], float]:
-    return lambda result: result["evaluation"]["benchmarks"]["test"][strategy]["equal_tokens"]["accuracy"]["value"]
 
 
 def _training(result: Result) -> float:
@@ -79,14 +78,14 @@ def _after(step: int) -> Callable[[Result], float]:
 
 
 FIGURES: dict[str, tuple[str, Callable[[Result], float], bool]] = {
-    "policy, single pass": ("%", _test("single"), True),
+    "policy, single pass": ("%", _accuracy("single"), True),
     "policy after 20 steps": ("%", _after(20), True),
     "policy after 30 steps": ("%", _after(30), True),
     "policy, mean over training": ("%", _training, True),
-    "reflect": ("%", _test("reflect"), True),
+    "reflect": ("%", _accuracy("reflect"), True),
     "majority at reflect's tokens": ("%", _equal_tokens("reflect"), True),
-    "best of n": ("%", _test("best_of_n"), True),
-    "weighted vote": ("%", _test("weighted_vote"), True),
+    "best of n": ("%", _accuracy("best_of_n"), True),
+    "weighted vote": ("%", _accuracy("weighted_vote"), True),
     "majority at the vote's tokens": ("%", _equal_tokens("weighted_vote"), True),
     "pointwise": ("%", _judge("judge_test: spark/pointwise", "accuracy"), True),
     "pairwise": ("%", _judge("judge_test: spark/pairwise", "accuracy"), True),
@@ -96,9 +95,9 @@ FIGURES: dict[str, tuple[str, Callable[[Result], float], bool]] = {
     "shown wrong, fixed": ("%", _reflection("reflection"), True),
     "shown right, broken": ("%", lambda result: 1.0 - _reflection("reflection_keep")(result), False),
     "ECE, own answers": ("", _judge("test: own answers", "calibration", "ece"), False),
-    "tokens, single pass": ("tokens", _tokens("single"), False),
-    "tokens, reflect": ("tokens", _tokens("reflect"), False),
-    "tokens, weighted vote": ("tokens", _tokens("weighted_vote"), False),
+    "tokens, single pass": ("tokens", _test("single", "tokens"), False),
+    "tokens, reflect": ("tokens", _test("reflect", "tokens"), False),
+    "tokens, weighted vote": ("tokens", _test("weighted_vote", "tokens"), False),
 }
 """Name → unit, how it is read from a result, and whether more is better."""
 
