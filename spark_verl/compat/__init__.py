@@ -25,7 +25,6 @@ Importing this package imports neither verl nor torch.
 from spark_verl.compat.bootstrap import (
     carry_environment,
     configure,
-    is_active,
     mend_models,
     names_cluster,
     reserve_cpus,
@@ -43,7 +42,6 @@ __all__ = [
     "assert_versions",
     "carry_environment",
     "configure",
-    "is_active",
     "mend_models",
     "names_cluster",
     "prepare_metrics_file",

@@ -96,16 +96,14 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
 
 
 def install() -> None:
-    """Put the platform, and the patches that it needs, into this process. Needs ``VERL_PLATFORM=cpu``.
+    """Put the platform, and the patches that it needs, into this process, where ``VERL_PLATFORM=cpu``.
 
     Must run before ``verl.workers`` is imported, which binds two of the names that are replaced; the plugin does,
     because verl loads plugins at the end of its own ``__init__``.
 
     Raises:
-        RuntimeError: ``VERL_PLATFORM`` says otherwise, or verl has already settled on another platform.
+        RuntimeError: verl has already settled on another platform.
     """
-    if not is_active():
-        raise RuntimeError(f"{PLATFORM_VARIABLE} must be {PLATFORM_NAME!r} before the CPU platform is installed")
     from verl.plugin.platform import platform_manager
 
     from spark_verl.compat import torch_cpu, verl_cpu, vllm_cpu

@@ -102,12 +102,6 @@ def tile_values(grey: Tensor, processor: Qwen2_5_VLProcessor) -> Tensor:
     return (values - mean) / std
 
 
-def patch_pixels(values: Tensor) -> Tensor:
-    """Expand block values to the processor's ``pixel_values``: (n, 16, 3, 2, 2) to (n * 16, 1176)."""
-    values = values.repeat_interleave(BLOCK, -2).repeat_interleave(BLOCK, -1)
-    return values.unsqueeze(3).expand(-1, -1, -1, 2, -1, -1).reshape(-1, 3 * 2 * PATCH * PATCH)
-
-
 def encode_tiles(visual: nn.Module, values: Tensor) -> Tensor:
     """Run the vision tower on digit tiles.
 

@@ -19,10 +19,10 @@ So at temperature 1 it knows every format, answers about half of held-out questi
 coin, though nine in ten of its careful answers and more than eight in ten of its careful verdicts are right. The
 careful shares come out up to 11 points lower than taught, depending on the seed.
 
-The variant ``sparse`` is for the ablation: 1,000 skill steps, so that a careful answer goes wrong more often, and no
-careful answer to a question among the habits. Its answers start at chance (7 % right), while one judgement in six and
-three reflections in ten are careful. It stands in for questions on which a model hardly ever succeeds when it is asked
-directly, though looking at an attempt makes it work the question out.
+The variant ``sparse`` is for the ablation: 300 steps of habits, with no careful answer to a question among them. Its
+answers start at chance (7 % right), while one judgement in six and three reflections in ten are careful. It stands in
+for questions on which a model hardly ever succeeds when it is asked directly, though looking at an attempt makes it
+work the question out.
 
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm

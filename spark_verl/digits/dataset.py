@@ -19,31 +19,32 @@ from spark_verl.digits.attempts import HABITS, Attempt, draw_attempt
 from spark_verl.digits.demonstrations import FORMS, TEMPLATES, ground_truth, judge_prompt
 from spark_verl.digits.questions import KINDS, Question, draw_question
 from spark_verl.judge.templates import TemplateSet
-from spark_verl.vocabulary import Objective, RowTag, Source
+from spark_verl.vocabulary import Objective, Source
 
 DATA_SOURCE = "spark_digits"
 
+_JUDGE_COLUMNS = ("objective", "label_form", "source", "habit")
+"""Empty strings in policy rows, so that all files can be concatenated."""
+
+_TEXT, _NUMBER = datasets.Value("string"), datasets.Value("int64")
+
 FEATURES = datasets.Features(
     {
-        "data_source": datasets.Value("string"),
-        "prompt": datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")}),
+        "data_source": _TEXT,
+        "prompt": datasets.List({"role": _TEXT, "content": _TEXT}),
         "images": datasets.List(datasets.Image()),
-        "ability": datasets.Value("string"),
-        "reward_model": {"style": datasets.Value("string"), "ground_truth": datasets.Value("string")},
+        "ability": _TEXT,
+        "reward_model": {"style": _TEXT, "ground_truth": _TEXT},
         "extra_info": {
-            "split": datasets.Value("string"),
-            "index": datasets.Value("int64"),
-            "kind": datasets.Value("string"),
-            "tiles": datasets.List(datasets.Value("int64")),
-            "role": datasets.Value("string"),
-            "objective": datasets.Value("string"),
-            "label_form": datasets.Value("string"),
-            "source": datasets.Value("string"),
-            "habit": datasets.Value("string"),
+            "split": _TEXT,
+            "index": _NUMBER,
+            "kind": _TEXT,
+            "tiles": datasets.List(_NUMBER),
+            **dict.fromkeys(("role", *_JUDGE_COLUMNS), _TEXT),
         },
     }
 )
-"""Columns of every file. Judge columns are empty strings in policy rows, so that all files can be concatenated."""
+"""Columns of every file."""
 
 
 def make_row(
@@ -57,7 +58,7 @@ def make_row(
         "images": [{"bytes": png, "path": None} for png in question.png()],
         "ability": "digits",
         "reward_model": {"style": "rule", "ground_truth": ground_truth},
-        "extra_info": {"role": "policy", "objective": "", "label_form": "", "source": "", "habit": ""} | extra | about,
+        "extra_info": {"role": "policy", **dict.fromkeys(_JUDGE_COLUMNS, ""), **extra, **about},
     }
 
 
@@ -83,10 +84,14 @@ def judge_rows(templates: TemplateSet, seed: int) -> list[dict[str, Any]]:
     def add(name: str, objective: Objective, question: Question, source: Source, *candidates: Attempt) -> None:
         prompt = judge_prompt(templates, question, objective, len(rows), source, candidates)
         truth = ground_truth(question, objective, candidates)
-        habit = "/".join(candidate.habit for candidate in candidates)
-        tag = RowTag(objective, source, FORMS[objective]).to_dict()
-        extra = {key: tag[key] for key in ("role", "objective", "label_form", "source")}
-        rows.append(make_row(question, "test", len(rows), prompt, f"spark/{name}", truth, **extra, habit=habit))
+        extra = {
+            "role": objective.role,
+            "objective": objective.value,
+            "label_form": FORMS[objective].value,
+            "source": source.value,
+            "habit": "/".join(candidate.habit for candidate in candidates),
+        }
+        rows.append(make_row(question, "test", len(rows), prompt, f"spark/{name}", truth, **extra))
 
     def add_single(name: str, objective: Objective, verdicts: tuple[bool, ...], times: int) -> None:
         for kind, source, habit, correct, _ in product(KINDS, Source, HABITS, verdicts, range(times)):

@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
-from spark_verl.digits.architecture import encode_tiles, patch_pixels, random_model, tile_values
+from spark_verl.digits.architecture import PATCH, encode_tiles, random_model, tile_values
 from spark_verl.digits.batches import BatchBuilder
 from spark_verl.digits.build_model import build
 from spark_verl.digits.demonstrations import CAREFUL_SHARES, TEMPLATES, draw_demonstration
-from spark_verl.digits.questions import KINDS, draw_question, levels
+from spark_verl.digits.questions import BLOCK, KINDS, draw_question, levels
 from spark_verl.digits.tokenizer import SPECIAL_TOKENS, build_processor
 from spark_verl.digits.warm_start import Schedule, demonstration_loss, shift
 from spark_verl.judge.templates import TemplateSet
@@ -59,6 +59,12 @@ def test_tokenizer_keeps_numerals_apart_and_specials_whole(processor) -> None:
     assert tokenizer.tokenize("12345") == list("12345")
     assert [tokenizer(token)["input_ids"] for token in SPECIAL_TOKENS] == [[i] for i in range(len(SPECIAL_TOKENS))]
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+
+
+def patch_pixels(values: torch.Tensor) -> torch.Tensor:
+    """Expand block values to the processor's ``pixel_values``: (n, 16, 3, 2, 2) to (n * 16, 1176)."""
+    values = values.repeat_interleave(BLOCK, -2).repeat_interleave(BLOCK, -1)
+    return values.unsqueeze(3).expand(-1, -1, -1, 2, -1, -1).reshape(-1, 3 * 2 * PATCH * PATCH)
 
 
 @pytest.mark.parametrize("kind", ["sum", "two_images"])
