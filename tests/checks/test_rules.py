@@ -52,7 +52,8 @@ def test_every_recipe_passes(recipe, files, tmp_path):
 
 
 def test_a_check_changes_nothing(files):
-    config = load([*files, "trainer.default_local_dir=~"])
+    config = load(files)
+    config.trainer.default_local_dir = "~/out"
     before = OmegaConf.to_yaml(config)
     rules.check(config)
     assert OmegaConf.to_yaml(config) == before
@@ -60,7 +61,9 @@ def test_a_check_changes_nothing(files):
 
 def test_home_is_written_out(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    config = load(["data.train_files=~/train", "data.val_files=[~/a,b]", "trainer.default_local_dir=~/out/~"])
+    config = load([])
+    config.data.update(train_files="~/train", val_files=["~/a", "b"])
+    config.trainer.default_local_dir = "~/out/~"
     main.expand_home(config)
     assert config.data.train_files == "/home/me/train"
     assert config.data.val_files == ["/home/me/a", "b"]
