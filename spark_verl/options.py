@@ -1,6 +1,7 @@
 """How an option of the config is described: once, where its field stands.
 
-    n: int | None = option(None, "Samples per prompt; null for rollout.n", at_least(2, " (or null for rollout.n)"))
+    n: int | None = option(None, at_least(2, "(or null for rollout.n)"))
+    \"\"\"Samples per prompt.\"\"\"
 
 From this come the check of what a user writes (:func:`load`), and the commented yaml and the table of the docs
 (:mod:`spark_verl.config.describe`). Light: imports OmegaConf only.
@@ -20,10 +21,10 @@ Block = TypeVar("Block")
 
 @dataclass(frozen=True)
 class Allowed:
-    """The values that an option may have; null is the business of its type.
+    """The values that an option may have; whether null is one is said by its type.
 
     Attributes:
-        words: What follows "must" in an error message.
+        words: What follows "must".
         holds: Whether a value is one of them.
     """
 
@@ -37,8 +38,8 @@ NOT_NEGATIVE = Allowed("not be negative", lambda value: value >= 0)
 
 
 def at_least(least: float, remark: str = "") -> Allowed:
-    """Numbers from ``least`` on; the remark follows in the message."""
-    return Allowed(f"be at least {least}{remark}", lambda value: value >= least)
+    """Numbers from ``least`` on."""
+    return Allowed(f"be at least {least} {remark}".rstrip(), lambda value: value >= least)
 
 
 def some_of(names: Collection[str], least: int = 0) -> Allowed:
@@ -46,18 +47,15 @@ def some_of(names: Collection[str], least: int = 0) -> Allowed:
     return Allowed(f"name some of {', '.join(names)}", lambda value: len(value) >= least and set(value) <= set(names))
 
 
-def option(default: Any, meaning: str, allowed: Allowed | None = None) -> Any:
-    """A dataclass field that says what it means.
+def option(default: Any, allowed: Allowed) -> Any:
+    """A dataclass field whose values are limited.
 
     Args:
-        default: Its default; a callable makes one (a list, or the class of a block).
-        meaning: One or two sentences for the yaml and the docs.
-        allowed: Values that it may have; None for all of its type.
+        default: Its default, or a function that makes it.
+        allowed: Values that it may have.
     """
-    metadata = {"meaning": meaning, "allowed": allowed}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    kind = "default_factory" if callable(default) else "default"
+    return field(**{kind: default}, metadata={"allowed": allowed})
 
 
 def check(block: Block, name: str) -> Block:
@@ -67,7 +65,7 @@ def check(block: Block, name: str) -> Block:
         ValueError: A value is none of those allowed; the message has the key, what is allowed, and the value.
     """
     for one in fields(block):  # type: ignore[arg-type]
-        key, value, allowed = f"{name}.{one.name}", getattr(block, one.name), one.metadata["allowed"]
+        key, value, allowed = f"{name}.{one.name}", getattr(block, one.name), one.metadata.get("allowed")
         if is_dataclass(value):
             check(value, key)
         elif allowed and value is not None and not allowed.holds(value):

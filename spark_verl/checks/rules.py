@@ -28,11 +28,13 @@ class Rule(NamedTuple):
         key: Dotted key that the rule is about.
         holds: Of (the key's value, the whole config).
         message: What follows the key when it does not hold; ``{value}`` and ``{config.other.key}`` are filled in.
+        where: Dotted key of the switch without which the rule is void; None for a rule that always applies.
     """
 
     key: str
     holds: Callable[[Any, DictConfig], bool]
     message: str
+    where: str | None = None
 
 
 def _off(value: Any, config: DictConfig) -> bool:
@@ -112,24 +114,13 @@ RULES = (
         "({value}) must hold data.max_prompt_length + data.max_response_length ({config.data.max_prompt_length} +"
         " {config.data.max_response_length})",
     ),
-    Rule(
-        "actor_rollout_ref.actor.ppo_max_token_len_per_gpu",
-        lambda value, config: not config.actor_rollout_ref.actor.use_dynamic_bsz or _holds_one_sequence(value, config),
-        _ONE_SEQUENCE,
-    ),
-    Rule(
-        "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu",
-        lambda value, config: (
-            not config.actor_rollout_ref.rollout.log_prob_use_dynamic_bsz or _holds_one_sequence(value, config)
-        ),
-        _ONE_SEQUENCE,
-    ),
-    Rule(
-        "actor_rollout_ref.ref.log_prob_max_token_len_per_gpu",
-        lambda value, config: (
-            not config.actor_rollout_ref.ref.log_prob_use_dynamic_bsz or _holds_one_sequence(value, config)
-        ),
-        _ONE_SEQUENCE,
+    *(
+        Rule(f"actor_rollout_ref.{limit}", _holds_one_sequence, _ONE_SEQUENCE, where=f"actor_rollout_ref.{switch}")
+        for limit, switch in (
+            ("actor.ppo_max_token_len_per_gpu", "actor.use_dynamic_bsz"),
+            ("rollout.log_prob_max_token_len_per_gpu", "rollout.log_prob_use_dynamic_bsz"),
+            ("ref.log_prob_max_token_len_per_gpu", "ref.log_prob_use_dynamic_bsz"),
+        )
     ),
     Rule(
         "data.train_batch_size",
@@ -155,8 +146,8 @@ def check(config: DictConfig) -> SparkConfig:
     """
     spark = load_spark_config(config)
     for rule in RULES:
-        value = OmegaConf.select(config, rule.key)
-        if not rule.holds(value, config):
+        value, applies = OmegaConf.select(config, rule.key), rule.where is None or OmegaConf.select(config, rule.where)
+        if applies and not rule.holds(value, config):
             raise ValueError(f"{rule.key} {rule.message.format(value=value, config=config)}")
     if spark.enable:
         templates = TemplateSet.load(spark.templates)

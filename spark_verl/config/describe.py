@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import textwrap
 from collections.abc import Iterator
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +37,68 @@ configuration.
 """
 
 
-def options(block: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Field[Any], Any]]:
-    """(path, field, default) of every option of a block, each sub-block before what is in it."""
+@dataclass(frozen=True)
+class Option:
+    """An option, or a block of them.
+
+    Attributes:
+        path: Its key in the ``spark:`` block, split at the dots.
+        default: A plain value, or an instance of the block's class.
+        meaning: What is written under the field; of a block the first line of its class.
+        must: What values it may have; empty for all of its type.
+    """
+
+    path: tuple[str, ...]
+    default: Any
+    meaning: str
+    must: str
+
+
+def options(block: Any, path: tuple[str, ...] = ()) -> Iterator[Option]:
+    """Every option of a block, each block in it before what is in that."""
+    meanings = _meanings(type(block))
     for one in fields(block):
-        here, default = (*path, one.name), getattr(block, one.name)
-        yield here, one, default
+        here, default, allowed = (*path, one.name), getattr(block, one.name), one.metadata.get("allowed")
         if is_dataclass(default):
+            yield Option(here, default, _phrase(inspect.getdoc(default).partition("\n")[0]), "")
             yield from options(default, here)
+        else:
+            yield Option(here, default, meanings[one.name], allowed.words if allowed else "")
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """The strings under a class's fields, inherited ones included. Python does not keep them, its source does."""
+    found = {}
+    for base in reversed(kind.__mro__[:-1]):
+        for one, text in pairwise(ast.parse(inspect.getsource(base)).body[0].body):
+            if isinstance(one, ast.AnnAssign) and isinstance(text, ast.Expr):
+                found[one.target.id] = _phrase(text.value.value)
+    return found
+
+
+def _phrase(sentence: str) -> str:
+    return " ".join(sentence.split()).removesuffix(".")
 
 
 def as_yaml() -> str:
-    """The block with its meanings as comments."""
+    """The block, each option under its meaning."""
     lines = []
-    for path, one, default in options(SparkConfig()):
-        indent = "  " * len(path)
-        comment = textwrap.wrap(one.metadata["meaning"], 118 - len(indent))
-        lines += [f"{indent}# {line}" for line in comment]
-        lines.append(f"{indent}{one.name}:" + ("" if is_dataclass(default) else f" {json.dumps(default)}"))
+    for one in options(SparkConfig()):
+        indent = "  " * len(one.path)
+        comment = f"{one.meaning}; must {one.must}" if one.must else one.meaning
+        lines += textwrap.wrap(comment, 120, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        value = "" if is_dataclass(one.default) else f" {json.dumps(one.default)}"
+        lines.append(f"{indent}{one.path[-1]}:{value}")
     return _YAML_HEAD + "\n".join(lines) + "\n"
 
 
 def as_markdown() -> str:
     """The page of the docs."""
-    rows = []
-    for path, one, default in options(SparkConfig()):
-        if not is_dataclass(default):
-            allowed = one.metadata["allowed"].words if one.metadata["allowed"] else ""
-            cells = (f"`{'.'.join(path)}`", f"`{json.dumps(default)}`", allowed, one.metadata["meaning"])
-            rows.append(f"| {' | '.join(cells)} |")
+    rows = [
+        f"| `{'.'.join(one.path)}` | `{json.dumps(one.default)}` | {one.must} | {one.meaning} |"
+        for one in options(SparkConfig())
+        if not is_dataclass(one.default)
+    ]
     return _DOCS_HEAD + "\n".join(rows) + "\n"
 
 

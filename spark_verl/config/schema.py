@@ -6,7 +6,7 @@ After a change here: ``python -m spark_verl.config.describe`` writes ``spark_opt
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig
@@ -16,9 +16,9 @@ from spark_verl.reward.options import RewardOptions
 from spark_verl.vocabulary import LabelForm, Objective
 
 # One sample alone has no group to be compared with: its GRPO advantage is meaningless.
-_SAMPLES = at_least(2, " (or null for rollout.n)")
-_LENGTH = at_least(1, " (or null for data.max_response_length)")
-_POINTWISE_FORMS = [form.value for form in LabelForm if form.labels]
+_SAMPLES = at_least(2, "(or null for rollout.n)")
+_LENGTH = at_least(1, "(or null for data.max_response_length)")
+_POINTWISE_FORMS = some_of([form.value for form in LabelForm if form.labels], least=1)
 _ROWS = Allowed("be -1 (all rows) or more", lambda value: value >= -1)
 _WINDOW = Allowed("be 0 (none) or at least 2", lambda value: value == 0 or value >= 2)
 
@@ -27,104 +27,85 @@ _WINDOW = Allowed("be 0 (none) or at least 2", lambda value: value == 0 or value
 class ObjectiveConfig:
     """What the three judge objectives have in common."""
 
-    cot_share: float = option(0.5, "Share of prompts that show the whole response instead of its parsed answer", SHARE)
-    n: int | None = option(None, "Samples per prompt; null for rollout.n", _SAMPLES)
-    max_response_length: int | None = option(
-        None, "Token limit of its responses; null for data.max_response_length", _LENGTH
-    )
-    weight: float = option(1.0, "Factor on the advantages of its rows")
+    cot_share: float = option(0.5, SHARE)
+    """Share of prompts that show the whole response instead of its parsed answer."""
+    n: int | None = option(None, _SAMPLES)
+    """Samples per prompt."""
+    max_response_length: int | None = option(None, _LENGTH)
+    """Token limit of its responses."""
+    weight: float = 1.0
+    """Factor on the advantages of its rows."""
 
 
 @dataclass(kw_only=True)
 class PointwiseConfig(ObjectiveConfig):
-    """Pointwise judging."""
+    """Is this answer right?"""
 
-    share_in_unanimous: float = option(
-        1.0,
-        "Probability that a judge prompt asked of an all-right or all-wrong group is built at all; balance.labels"
-        " lowers it",
-        SHARE,
-    )
-    label_forms: list[str] = option(
-        lambda: ["yes_no"],
-        f"Verdict formats to choose from: {', '.join(_POINTWISE_FORMS)}",
-        some_of(_POINTWISE_FORMS, least=1),
-    )
+    share_in_unanimous: float = option(1.0, SHARE)
+    """Probability that a judge prompt asked of an all-right or all-wrong group is built at all; balance.labels lowers
+    it."""
+    label_forms: list[str] = option(lambda: ["yes_no"], _POINTWISE_FORMS)
+    """Verdict formats to choose from."""
 
 
 @dataclass(kw_only=True)
 class PairwiseConfig(ObjectiveConfig):
-    """Pairwise judging."""
+    """Which of these two is right?"""
 
-    share_in_mixed: float = option(
-        0.7, "Probability that a judge prompt of a group with both outcomes is pairwise, else pointwise", SHARE
-    )
+    share_in_mixed: float = option(0.7, SHARE)
+    """Probability that a judge prompt of a group with both outcomes is pairwise, else pointwise."""
 
 
 @dataclass(kw_only=True)
 class ReflectionConfig(ObjectiveConfig):
-    """Reflection. A model that never sees a right attempt learns to change every answer (``right_share``)."""
+    """Here is an attempt, do better."""
 
-    right_share: float = option(0.0, "Share of prompts about an attempt that is right already (reference: 0)", SHARE)
+    right_share: float = option(0.0, SHARE)
+    """Share of prompts about an attempt that is right already (reference: 0)."""
 
 
 @dataclass(kw_only=True)
 class BalanceConfig:
-    """How a step's judge data follow from earlier steps; see :mod:`spark_verl.judge.balance`."""
+    """How a step's judge data follow from what earlier steps brought."""
 
-    labels: bool = option(
-        True, "Steer the shares of Yes (pointwise) and A (pairwise) among the labels towards one half"
-    )
-    budgets: bool = option(
-        True, "Ask groups more often when others cannot give a prompt, so that the numbers above are met"
-    )
-    memory: float = option(10.0, "Number of steps that are remembered", at_least(1, " step"))
+    labels: bool = True
+    """Steer the shares of Yes (pointwise) and A (pairwise) among the labels towards one half."""
+    budgets: bool = True
+    """Ask groups more often when others cannot give a prompt, so that the numbers above are met."""
+    memory: float = option(10.0, at_least(1, "step"))
+    """Number of steps that are remembered."""
 
 
 @dataclass(kw_only=True)
 class SparkConfig:
     """The whole ``spark:`` block."""
 
-    enable: bool = option(
-        True,
-        "Build judge prompts from the step's rollouts and train on both; false is plain GRPO on the same code path",
-    )
-    seed: int = option(0, "Seed of every choice in the judge transform")
-    judge_prompts_per_group: float = option(
-        0.5,
-        "Expected number of pointwise or pairwise prompts per policy prompt (reference: up to 32 per 64)",
-        NOT_NEGATIVE,
-    )
-    reflection_prompts_per_group: float = option(
-        0.5, "Expected number of reflection prompts per policy prompt (reference: up to 32 per 64)", NOT_NEGATIVE
-    )
-    templates: str | None = option(
-        None, "Folder with judge templates, or pkg://package/folder; null for the built-in ones"
-    )
+    enable: bool = True
+    """Build judge prompts from the step's rollouts and train on both; false is plain GRPO on the same code path."""
+    seed: int = 0
+    """Seed of every choice in the judge transform."""
+    judge_prompts_per_group: float = option(0.5, NOT_NEGATIVE)
+    """Expected number of pointwise or pairwise prompts per policy prompt (reference: up to 32 per 64)."""
+    reflection_prompts_per_group: float = option(0.5, NOT_NEGATIVE)
+    """Expected number of reflection prompts per policy prompt (reference: up to 32 per 64)."""
+    templates: str | None = None
+    """Folder with judge templates, or pkg://package/folder; null for the built-in ones."""
     # verl's fixed 2 s is more than half of a small step.
-    poll_interval_s: float = option(
-        0.1, "Seconds between two looks at TransferQueue while a step's rollouts are under way", POSITIVE
-    )
-    share_media: bool = option(
-        True, "Tokenize a prompt, and fetch and process its images, once; false does it for each sample, as verl does"
-    )
-    policy_weight: float = option(1.0, "Factor on the advantages of policy rows")
-    check_rows: int = option(
-        100,
-        "Rows of each data file that are looked at before the start (columns, images, answers); 0 for none, -1 for all",
-        _ROWS,
-    )
-    alarm_window: int = option(
-        20,
-        "Steps per window of the alarm that rings when the judge says Yes more and more while accuracy does not rise;"
-        " 0: none",
-        _WINDOW,
-    )
-    balance: BalanceConfig = option(BalanceConfig, "How a step's judge data follow from what earlier steps brought")
-    pointwise: PointwiseConfig = option(PointwiseConfig, "Is this answer right?")
-    pairwise: PairwiseConfig = option(PairwiseConfig, "Which of these two is right?")
-    reflection: ReflectionConfig = option(ReflectionConfig, "Here is an attempt, do better")
-    reward: RewardOptions = option(RewardOptions, "The verifier and the spark reward manager")
+    poll_interval_s: float = option(0.1, POSITIVE)
+    """Seconds between two looks at TransferQueue while a step's rollouts are under way."""
+    share_media: bool = True
+    """Tokenize a prompt, and fetch and process its images, once; false does it for each sample, as verl does."""
+    policy_weight: float = 1.0
+    """Factor on the advantages of policy rows."""
+    check_rows: int = option(100, _ROWS)
+    """Rows of each data file that are looked at before the start (columns, images, answers); 0 for none."""
+    alarm_window: int = option(20, _WINDOW)
+    """Steps per window of the alarm that rings when the judge says Yes more and more while accuracy does not rise."""
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    pointwise: PointwiseConfig = field(default_factory=PointwiseConfig)
+    pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
+    reflection: ReflectionConfig = field(default_factory=ReflectionConfig)
+    reward: RewardOptions = field(default_factory=RewardOptions)
 
     def replace(self, **changes: Any) -> SparkConfig:
         """A copy with some fields changed."""

@@ -12,31 +12,30 @@ _MEMORY = Allowed("be 0 (no limit) or at least 512 (sympy alone needs 150)", lam
 
 @dataclass(kw_only=True)
 class RewardOptions:
-    """The ``spark.reward`` block. ``acc`` never contains ``format_bonus`` or ``overlong_penalty``.
+    """The verifier and the spark reward manager.
 
-    A comparison that takes longer than ``timeout_s`` has its process killed, and the row gets status ``timeout``;
-    waiting for a free process is not counted. One that needs more than ``memory_mb`` gets ``error``. Processes start
-    with the first answer that needs one, or with the run (``warm_up``); numbers, letters and plain text never do.
+    ``acc`` never contains ``format_bonus`` or ``overlong_penalty``. A comparison that takes longer than ``timeout_s``
+    has its process killed, and the row gets status ``timeout``; waiting for a free process is not counted. One that
+    needs more than ``memory_mb`` gets ``error``. Processes start with the first answer that needs one, or with the run
+    (``warm_up``); numbers, letters and plain text never need one.
     """
 
-    timeout_s: float = option(
-        5.0, "Seconds that one symbolic comparison may take; then the row teaches nothing", POSITIVE
-    )
-    num_workers: int = option(2, "Processes for symbolic comparisons, per process that scores", at_least(1))
-    warm_up: bool = option(True, "Start them with the run; false for data whose answers are never algebra")
-    fallbacks: list[str] = option(
-        list,
-        f"Where to look when there is no box, in order: {', '.join(FALLBACKS)}",
-        some_of(FALLBACKS),
-    )
-    format_bonus: float = option(0.0, "Added to the reward of a row whose final answer stands in a balanced box")
-    overlong_buffer: int = option(
-        0,
-        "Last tokens before the response limit in which overlong_penalty grows (DAPO's soft punishment); 0 for none",
-        NOT_NEGATIVE,
-    )
-    overlong_penalty: float = option(1.0, "Taken from the reward of a response as long as the limit", NOT_NEGATIVE)
-    memory_mb: int = option(4096, "Address space of such a process in MiB; 0 for no limit", _MEMORY)
+    timeout_s: float = option(5.0, POSITIVE)
+    """Seconds that one symbolic comparison may take; then the row teaches nothing."""
+    num_workers: int = option(2, at_least(1))
+    """Processes for symbolic comparisons, per process that scores."""
+    warm_up: bool = True
+    """Start them with the run; false for data whose answers are never algebra."""
+    fallbacks: list[str] = option(list, some_of(FALLBACKS))
+    """Where to look when there is no box, in order."""
+    format_bonus: float = 0.0
+    """Added to the reward of a row whose final answer stands in a balanced box."""
+    overlong_buffer: int = option(0, NOT_NEGATIVE)
+    """Last tokens before the response limit in which overlong_penalty grows (DAPO's soft punishment); 0 for none."""
+    overlong_penalty: float = option(1.0, NOT_NEGATIVE)
+    """Taken from the reward of a response as long as the limit."""
+    memory_mb: int = option(4096, _MEMORY)
+    """Address space of such a process in MiB"""
 
     def validate(self) -> RewardOptions:
         """Check every value; return self.

@@ -59,6 +59,11 @@ def test_a_check_changes_nothing(files):
     assert OmegaConf.to_yaml(config) == before
 
 
+def test_a_limit_counts_where_it_is_used(files):
+    unused = ("use_dynamic_bsz=false", "max_token_len_per_gpu=200")
+    rules.check(load([*files, *(f"actor_rollout_ref.ref.log_prob_{setting}" for setting in unused)]))
+
+
 def test_home_is_written_out(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     config = load([])
