@@ -106,7 +106,9 @@ def main() -> None:
     print(f"\n{'transform':<28}{'groups/s':>10}{'ms/group':>10}{'prompts':>9}")
     for name, config in {
         "reference (1 per group)": SparkConfig(),
-        "quickstart (2 per group)": SparkConfig(judge_prompts_per_group=1.5, pairwise=PairwiseConfig(0.5)),
+        "quickstart (2 per group)": SparkConfig(
+            judge_prompts_per_group=1.5, pairwise=PairwiseConfig(share_in_mixed=0.5)
+        ),
     }.items():
         builder = JudgeBuilder(config, tokenizer=processor.tokenizer, max_prompt_length=8192)
         plans = BalanceController(config).plan(arguments.groups, 1)

@@ -148,8 +148,8 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for item in recipe.pop("defaults", []):
         if isinstance(item, dict):
-            values |= {group.removeprefix("override "): choice for group, choice in item.items()}
-        elif (base := path.with_name(f"{item}.yaml")).is_file():
+            values |= {group.removeprefix("override ").lstrip("/"): choice for group, choice in item.items()}
+        elif (base := path.parent / f"{item}.yaml").is_file():
             values |= _read_recipe(base)
     recipe.pop("hydra", None)
     return values | flatten(recipe)
