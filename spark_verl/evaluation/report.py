@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from spark_verl.evaluation.benchmarks import Benchmark
-from spark_verl.evaluation.benchmarks.base import mean
+from spark_verl.evaluation.benchmarks.benchmark import mean
 from spark_verl.evaluation.strategies.voting import winner
 from spark_verl.reward import Verdict
 from spark_verl.statistics import Interval, bootstrap

@@ -8,7 +8,7 @@ import pytest
 from rule_server import RuleServer
 
 from spark_verl.evaluation import benchmarks
-from spark_verl.evaluation.benchmarks.base import Benchmark
+from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.benchmarks.source import Rows
 from spark_verl.evaluation.client import Client, Sampling
 from spark_verl.evaluation.prompts import Prompts

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spark_verl.evaluation.benchmarks.base import Scored, breakdown, by_group, mean, summary
+from spark_verl.evaluation.benchmarks.benchmark import Scored, by_group, mean, summary
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import SPLIT_COLUMN, Source
-from spark_verl.evaluation.benchmarks.table import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.visual_math import relative
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
 from spark_verl.reward.numeric import parse_number
 from spark_verl.reward.text import canonical
-from spark_verl.reward.verifier import OK
+from spark_verl.vocabulary import Status
 
 
 class WeMath(TableBenchmark):
@@ -53,18 +54,17 @@ class WeMath(TableBenchmark):
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
         """Figures of the rule above, beside the plain accuracy."""
-        shares, incomplete = dict.fromkeys(_SHARES, 0.0), 0
+        counts, incomplete = Counter[str](), 0
         groups = by_group(scored)
         for group in groups.values():
             right = {question.meta["key"].partition("_")[2]: v.correct for question, v in group if v.decided}
             singles = ("1", "2") if group[0][0].meta["key"].startswith("2steps") else ("1", "2", "3")
-            if set(right) != {*singles, "multi"}:
+            if set(right) == {*singles, "multi"}:
+                counts.update(_shares_of(right["multi"], [right[step] for step in singles]))
+            else:
                 incomplete += 1
-                continue
-            for name in _problem(right["multi"], [right[step] for step in singles]):
-                shares[name] += 1
         problems = len(groups) - incomplete
-        shares = {name: count / problems if problems else math.nan for name, count in shares.items()}
+        shares = {name: counts[name] / problems if problems else math.nan for name in _SHARES}
         figures = summary(scored) | _step_accuracies(scored) | _mastery(shares)
         return figures | {"problems": float(problems), "incomplete": float(incomplete)}
 
@@ -76,7 +76,7 @@ _SHARES = (
 )
 
 
-def _problem(multi: bool, singles: list[bool]) -> list[str]:
+def _shares_of(multi: bool, singles: list[bool]) -> list[str]:
     """The shares that a problem counts in."""
     if not multi:
         return ["inadequate_generalisation" if all(singles) else "insufficient_knowledge"]
@@ -155,23 +155,22 @@ class DynaMath(TableBenchmark):
         if answer is not None and question.meta["answer_type"] == "float":
             value, truth = _value(answer), _value(str(question.ground_truth))
             if None not in (value, truth) and abs(value - truth) <= ABSOLUTE_TOLERANCE * (1 + 1e-9):
-                return Verdict(OK, True, answer)
+                return Verdict(Status.OK, True, answer)
         return await super().score(question, response_text)
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
         """``average`` and ``worst_case``, beside the usual figures."""
-        worst, incomplete = [], 0
-        for group in by_group(scored).values():
-            decided = [verdict.correct for _, verdict in group if verdict.decided]
-            if not all(decided):
-                worst.append(False)
-            elif len(decided) == len(group):
-                worst.append(True)
-            else:
-                incomplete += 1
-        plain = summary(scored)
-        figures = {"average": plain["accuracy"], "worst_case": mean(worst), "incomplete": float(incomplete)}
-        return plain | figures | breakdown(scored, self.breakdown)
+        # None where every decided variant is right, but not every variant is decided.
+        seeds = [
+            all(v.correct for _, v in group if v.decided) and (all(v.decided for _, v in group) or None)
+            for group in by_group(scored).values()
+        ]
+        figures = super().aggregate(scored)
+        return figures | {
+            "average": figures["accuracy"],
+            "worst_case": mean(right for right in seeds if right is not None),
+            "incomplete": float(seeds.count(None)),
+        }
 
 
 ABSOLUTE_TOLERANCE = 0.001

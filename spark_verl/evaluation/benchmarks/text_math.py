@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import Source
-from spark_verl.evaluation.benchmarks.table import Columns, TableBenchmark
 
 
 class GSM8K(TableBenchmark):

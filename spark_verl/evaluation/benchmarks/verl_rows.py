@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spark_verl.evaluation.benchmarks.base import Benchmark, Scored, mean
-from spark_verl.evaluation.benchmarks.phrasing import by_letter, images_of, marked_message
+from spark_verl.evaluation.benchmarks.benchmark import Benchmark
+from spark_verl.evaluation.benchmarks.multiple_choice import options_of
+from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question
-from spark_verl.reward import LABEL_FORMS, Verdict, parse_judgement
-from spark_verl.reward.verifier import OK, UNPARSABLE
+from spark_verl.vocabulary import LabelForm, Message
 
-_JUDGES = {"spark/pointwise": "yes_no", "spark/pairwise": "a_b"}
+_JUDGES = {"spark/pointwise": LabelForm.YES_NO, "spark/pairwise": LabelForm.A_B}
+"""Data sources whose rows are judge questions, and the label form of those that name none."""
 
 
 class VerlRows(Benchmark):
@@ -31,28 +32,29 @@ class VerlRows(Benchmark):
     source = Source(None)
     required = ("data_source", "prompt", "reward_model")
     breakdown = ("data_source", "kind")
+    mean_over = "data_source"
 
     def convert(self, row: Mapping[str, Any], index: int) -> Iterator[Question]:
         """The question of a row."""
         extra = row.get("extra_info") or {}
         source = self.value(row, "data_source")
         truth = (self.value(row, "reward_model") or {}).get("ground_truth")
-        form = extra.get("label_form") if extra.get("label_form") in LABEL_FORMS else _JUDGES.get(source)
-        if truth is None or (source in _JUDGES and truth not in LABEL_FORMS[form]):
+        form = LabelForm(extra.get("label_form") or _JUDGES[source]) if source in _JUDGES else None
+        if truth is None or (form and truth not in form.labels):
             raise ValueError(f"{self.name}: row {index} of {self.rows.where} has ground truth {truth!r} for {source!r}")
-        meta = {"data_source": source, "label_form": form if source in _JUDGES else None, "kind": extra.get("kind")}
+        meta = {"data_source": source, "label_form": form, "kind": extra.get("kind")}
         yield Question(
             # A column that is null where a row has none
             id=f"{source}/{index if extra.get('index') is None else extra['index']}",
             benchmark=self.name,
             messages=self._messages(row, index),
             ground_truth=truth,
-            choices=_choices(extra.get("choices")),
+            choices=options_of(extra.get("choices")),
             tolerance=extra.get("tolerance"),
             meta={key: value for key, value in meta.items() if value is not None},
         )
 
-    def _messages(self, row: Mapping[str, Any], index: int) -> list[dict]:
+    def _messages(self, row: Mapping[str, Any], index: int) -> list[Message]:
         images = images_of(row.get("images"), self.rows.folder)
         unused = list(images)
         try:
@@ -66,27 +68,23 @@ class VerlRows(Benchmark):
             )
         return messages
 
-    async def score(self, question: Question, response_text: str) -> Verdict:
-        """A judge's verdict against the label, any other answer against the ground truth."""
-        form = question.meta.get("label_form")
-        if form is None:
-            return await super().score(question, response_text)
-        return judged(response_text, form, question.ground_truth)
+    def label_form(self, question: Question) -> LabelForm | None:
+        """Of pointwise and pairwise rows."""
+        return question.meta.get("label_form")
 
-    def aggregate(self, scored: Scored) -> dict[str, float]:
-        """The usual figures and the mean over data sources."""
-        figures = super().aggregate(scored)
-        return figures | {"mean_accuracy": mean(v for k, v in figures.items() if k.startswith("accuracy/data_source"))}
+    def can_be_judged(self, question: Question) -> bool:
+        """Judge and reflection prompts are not judged once more."""
+        return not question.meta["data_source"].startswith("spark/")
 
 
-class Embedded(VerlRows):
+class Digits(VerlRows):
     """The handwritten digits' held-out questions: ``test.parquet`` of ``data_preprocess/handwritten_digits.py``."""
 
     name = "digits"
     source = Source(None, files=("test.parquet",))
 
 
-class EmbeddedJudge(VerlRows):
+class DigitsJudge(VerlRows):
     """Judge and reflection prompts about held-out digits: ``judge_test.parquet`` of the same script."""
 
     name = "digits_judge"
@@ -94,17 +92,4 @@ class EmbeddedJudge(VerlRows):
     headline = "mean_accuracy"
 
 
-def judged(response: str, label_form: str, label: str) -> Verdict:
-    """The verdict on a judge's response: its label must be the right one; without a label it is wrong."""
-    found = parse_judgement(response, label_form)
-    return Verdict(UNPARSABLE if found is None else OK, found == label, found)
-
-
-def _choices(value: Any) -> dict[str, str] | None:
-    """Options as parquet holds them: absent keys of a struct are None."""
-    if isinstance(value, Mapping):
-        return {str(key): str(text) for key, text in value.items() if text is not None} or None
-    return by_letter(value) if isinstance(value, list | tuple) else None
-
-
-BENCHMARKS = (VerlRows, Embedded, EmbeddedJudge)
+BENCHMARKS = (VerlRows, Digits, DigitsJudge)

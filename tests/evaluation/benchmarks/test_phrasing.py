@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from spark_verl.evaluation.benchmarks.phrasing import (
-    LETTERS,
-    by_letter,
-    images_of,
-    marked_message,
-    option_lines,
-    user_message,
-    written_options,
-)
+from spark_verl.evaluation.benchmarks.multiple_choice import LETTERS, by_letter, option_lines, written_options
+from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message, user_message
 
 
 @pytest.mark.parametrize(

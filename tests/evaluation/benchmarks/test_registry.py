@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from spark_verl.evaluation.benchmarks import REGISTRY, load, names
-from spark_verl.evaluation.benchmarks.base import Benchmark
+from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.question import Question
 
 
