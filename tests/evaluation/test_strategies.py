@@ -8,8 +8,7 @@ import re
 import pytest
 from rule_server import Reply
 
-from spark_verl.evaluation.strategies import BestOfN, Majority, Reflect, Single, WeightedVote
-from spark_verl.evaluation.strategies.voting import winner
+from spark_verl.evaluation.strategies import BestOfN, Majority, Reflect, Single, WeightedVote, winner
 
 # A candidate as the default templates show it.
 SHOWN = re.compile(r"<(candidate|attempt)>\n(.*?)\n</\1>", re.DOTALL)

@@ -14,7 +14,8 @@
 ``verl_rows.py``        any parquet file in verl's schema, the digits task's among them
 ======================  =================================================================================
 
-Read in this order. A new benchmark is a class in one of these files, or in a file of its own whose ``BENCHMARKS`` is added below.
+Read in this order. A new benchmark is a class in one of these files, or in a file of its own whose ``BENCHMARKS`` is
+added below.
 
 Example:
     >>> benchmark = load("gsm8k", local_path="gsm8k/test.parquet", limit=100)      # doctest: +SKIP

@@ -217,8 +217,8 @@ def _best_of_four(prompt: str, responses: list[str]) -> str:
         prompt,
         {f"response_{letter}": response for letter, response in zip("abcd", responses, strict=True)},
         "Which response is best? It should be right, do exactly what was asked, stay on the subject and be safe. "
-        "Neither its place nor its length counts. Explain your choice briefly, then finish with \\boxed{A}, \\boxed{B}, "
-        "\\boxed{C} or \\boxed{D}.",
+        "Neither its place nor its length counts. Explain your choice briefly, then finish with \\boxed{A}, "
+        "\\boxed{B}, \\boxed{C} or \\boxed{D}.",
     )
 
 

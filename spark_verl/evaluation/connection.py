@@ -1,0 +1,131 @@
+"""Where the model is asked: the options that both commands share, a server for a model folder, and a client for it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from spark_verl.data.errors import UsageError
+from spark_verl.evaluation.client import Client, ServedModel, ServerGoneError
+from spark_verl.evaluation.server import SERVED_NAME, Server, ServerError
+from spark_verl.vocabulary import Source
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say where the model is asked."""
+    server = parser.add_argument_group("model server")
+    server.add_argument(
+        "--base-url", "--base_url", dest="base_url", help="an OpenAI-compatible server instead, with /v1"
+    )
+    server.add_argument("--served_model", help="its name for the model; default: the only one it has")
+    server.add_argument("--api_key_variable", default="OPENAI_API_KEY", help="environment variable with its key")
+    server.add_argument(
+        "--tokenizer",
+        help="with --base-url: folder or hub id of the model's tokenizer, whose special "
+        "tokens are defused in what a judge is shown; default: Qwen2.5-VL's",
+    )
+    server.add_argument("--device", choices=("gpu", "cpu"), default="gpu", help="where vLLM runs")
+    server.add_argument("--gpus", type=int, default=1, help="tensor parallelism")
+    server.add_argument("--server_timeout", type=float, default=1800.0, help="seconds that vLLM may take to start")
+    server.add_argument("--server_args", default="", help="more options for `vllm serve`, in one string")
+
+
+def add_judge_options(group: argparse._ActionsContainer) -> None:
+    """Options that say what a judge is shown, and in which words."""
+    group.add_argument(
+        "--judge_source",
+        choices=[source.value for source in Source],
+        default=Source.ANSWER.value,
+        help="show the judge the parsed answer or the whole response",
+    )
+    group.add_argument("--templates", help="judge and reflection templates: a folder or pkg://package/folder")
+
+
+@contextlib.contextmanager
+def served(options: argparse.Namespace, log: Path) -> Iterator[str]:
+    """The base URL of a server for the model: the one that was named, or a new vLLM."""
+    if bool(options.model) == bool(options.base_url):
+        raise UsageError("name either a model folder or --base-url")
+    if options.base_url:
+        yield options.base_url
+        return
+    folder = os.path.expanduser(options.model)
+    hub_id = options.model.count("/") < 2 and not options.model.startswith((".", "/", "~"))
+    if not hub_id and not Path(folder, "config.json").is_file():
+        raise UsageError(f"{options.model} is no model folder: it has no config.json")
+    print(f"starting vLLM for {options.model} (log: {log})", file=sys.stderr, flush=True)
+    with Server(
+        folder,
+        log=log,
+        device=options.device,
+        gpus=options.gpus,
+        timeout_s=options.server_timeout,
+        arguments=shlex.split(options.server_args),
+    ) as server:
+        yield server.base_url
+
+
+def load_tokenizer(options: argparse.Namespace) -> Any:
+    """The model's tokenizer; None where only a server is known."""
+    name = options.tokenizer or options.model
+    if name is None:
+        return None
+    from transformers import AutoTokenizer  # seconds, which a command with --base-url does not need
+
+    return AutoTokenizer.from_pretrained(os.path.expanduser(name))
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    options: argparse.Namespace, base_url: str, **client_options: Any
+) -> AsyncIterator[tuple[Client, ServedModel]]:
+    """A client for the served model, and what the server tells about the model.
+
+    Args:
+        options: Those of :func:`add_server_options` and ``model``.
+        base_url: See :func:`served`.
+        **client_options: More options of :class:`Client`.
+    """
+    client = Client(base_url, "", api_key=os.environ.get(options.api_key_variable) or "none", **client_options)
+    try:
+        try:
+            models = await client.served_models()
+        except openai.OpenAIError as error:
+            raise UsageError(
+                f"no OpenAI-compatible server answers at {base_url} ({type(error).__name__}: {error})"
+            ) from error
+        wanted = options.served_model or (SERVED_NAME if options.model else None)
+        if wanted is None and len(models) == 1:
+            (wanted,) = models
+        if wanted not in models:
+            raise UsageError(f"{base_url} serves {sorted(models)}: name one of them with --served_model")
+        client.model = wanted
+        yield client, models[wanted]
+    finally:
+        await client.close()
+
+
+def exit_code(command: Callable[[], int], interrupted: str) -> int:
+    """Run a command: its exit code, 2 with one line for what the user can mend, 130 when it was interrupted.
+
+    A terminated command stops its server, as an interrupted one does.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return command()
+    except (UsageError, ValueError, OSError, ServerError, ServerGoneError, openai.OpenAIError) as error:
+        # The project's own errors, unusable files and refused requests: one line each says what to change.
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
