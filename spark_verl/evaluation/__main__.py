@@ -22,21 +22,10 @@ import datasets
 
 from spark_verl.data.errors import UsageError
 from spark_verl.evaluation import benchmarks as registry
-from spark_verl.evaluation import figures, judge_quality
-from spark_verl.evaluation.client import Client, Sampling, ServedModel
-from spark_verl.evaluation.connection import (
-    add_judge_options,
-    add_server_options,
-    connected,
-    exit_code,
-    load_tokenizer,
-    served,
-)
-from spark_verl.evaluation.judge_plots import own_answers, reliability
-from spark_verl.evaluation.judge_prompts import Prompts
+from spark_verl.evaluation import connection, figures, judge_plots, judge_quality
+from spark_verl.evaluation.client import Sampling, ServedModel
 from spark_verl.evaluation.results import ResultsFile, read_results
 from spark_verl.evaluation.runner import run
-from spark_verl.evaluation.session import Context
 from spark_verl.evaluation.strategies import (
     ACCEPTANCE,
     STRATEGIES,
@@ -48,7 +37,7 @@ from spark_verl.evaluation.strategies import (
     WeightedVote,
     check_count,
 )
-from spark_verl.vocabulary import LabelForm, Source
+from spark_verl.vocabulary import LabelForm
 
 VERL_ROWS = "verl"
 
@@ -61,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     new.add_argument("model", nargs="?", help="model folder or hub id, served with vLLM")
-    add_server_options(new)
+    connection.add_server_options(new)
     new.add_argument(
         "--benchmark",
         nargs="+",
@@ -98,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     scaling.add_argument(
         "--accept", choices=ACCEPTANCE, default="always", help="when a reflection replaces the attempt"
     )
-    add_judge_options(scaling)
+    connection.add_judge_options(scaling)
     scaling.add_argument(
         "--label_form",
         choices=[form.value for form in LabelForm if form.labels],
@@ -160,11 +149,11 @@ def make_strategies(options: argparse.Namespace) -> list[Strategy]:
 
 
 def settings(
-    options: argparse.Namespace, client: Client, model: ServedModel, strategies: Sequence[Strategy], sampling: Sampling
+    options: argparse.Namespace, model: ServedModel, strategies: Sequence[Strategy], sampling: Sampling
 ) -> dict[str, Any]:
     """Everything that decides what is measured, for the results' first line."""
     # The address is left out: a server that is started again may have another one.
-    name = options.model or model.root or client.model
+    name = options.model or model.root or model.name
     folder = Path(options.model or "").expanduser()
     if options.model and folder.exists():
         name = str(folder.resolve())
@@ -180,32 +169,11 @@ def settings(
 async def evaluate(options: argparse.Namespace, base_url: str, opened: dict[str, registry.Benchmark]) -> int:
     """Run everything that is missing; the number of failed answers."""
     strategies = make_strategies(options)
-    async with connected(
-        options,
-        base_url,
-        concurrency=options.concurrency,
-        timeout_s=options.request_timeout,
-        max_retries=options.max_retries,
-    ) as (client, model):
-        limit = model.response_limit(options.max_tokens)
-        sampling = Sampling(options.temperature, limit, options.top_p, options.judge_temperature, limit)
-        prompts = Prompts(
-            options.templates,
-            label_form=LabelForm(options.label_form),
-            tokenizer=load_tokenizer(options),
-            seed=options.seed,
-        )
-        context = Context(client, sampling, prompts, Source(options.judge_source), options.seed)
-        measured = settings(options, client, model, strategies, sampling)
+    async with connection.connected(options, base_url) as (context, model):
+        measured = settings(options, model, strategies, context.sampling)
         with ResultsFile(options.output / "results.jsonl", measured) as results:
-            counts = await run(
-                list(opened.items()),
-                strategies,
-                context,
-                results,
-                concurrency=options.concurrency,
-                progress=not options.no_progress,
-            )
+            running = {"concurrency": options.concurrency, "progress": not options.no_progress}
+            counts = await run(list(opened.items()), strategies, context, results, **running)
     print(f"{counts.done} answers, {counts.resumed} from an earlier start, {counts.failed} failed", file=sys.stderr)
     return counts.failed
 
@@ -224,10 +192,10 @@ def write_report(options: argparse.Namespace, opened: dict[str, registry.Benchma
     judges = judge_quality.report(judged)
     if judges:
         text += f"\n## judge\n\n{judge_quality.table(judges)}\n"
-        reliability(judges, output / "reliability.png")
+        judge_plots.reliability(judges, output / "reliability.png")
         for name, (_, items) in judged.items():
             if name.endswith(judge_quality.OWN_ANSWERS):
-                own_answers(items, output / f"own_answers_{name.partition(':')[0]}.png")
+                judge_plots.own_answers(items, output / f"own_answers_{name.partition(':')[0]}.png")
     everything = {"options": header, "benchmarks": found, "judge": judges}
     (output / "report.json").write_text(json.dumps(everything, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (output / "report.md").write_text(text, encoding="utf-8")
@@ -247,14 +215,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Sampling(options.temperature, options.max_tokens, options.top_p, options.judge_temperature)
         opened = parse_benchmarks(options.benchmark, options.limit)
         options.output.mkdir(parents=True, exist_ok=True)
-        with served(options, options.output / "server.log") as base_url:
+        with connection.served(options, options.output / "server.log") as base_url:
             failed = asyncio.run(evaluate(options, base_url, opened))
         print(write_report(options, opened))
         if failed:
             print(f"{failed} answers failed; the same command tries them again", file=sys.stderr)
         return 1 if failed else 0
 
-    return exit_code(command, interrupted="interrupted; the same command continues")
+    return connection.exit_code(command, interrupted="interrupted; the same command continues")
 
 
 if __name__ == "__main__":

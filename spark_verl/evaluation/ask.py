@@ -17,22 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spark_verl.data.errors import UsageError
+from spark_verl.evaluation import connection
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.benchmarks.source import Rows
-from spark_verl.evaluation.client import Sampling
-from spark_verl.evaluation.connection import (
-    add_judge_options,
-    add_server_options,
-    connected,
-    exit_code,
-    load_tokenizer,
-    served,
-)
-from spark_verl.evaluation.judge_prompts import Prompts
 from spark_verl.evaluation.question import Question
-from spark_verl.evaluation.session import Context, Session
+from spark_verl.evaluation.session import Session
 from spark_verl.reward import parse_judgement
-from spark_verl.vocabulary import Source
+from spark_verl.vocabulary import LabelForm
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,13 +33,16 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--image", action="append", default=[], metavar="FILE", help="an image; may be given several times"
     )
-    add_judge_options(new)
+    connection.add_judge_options(new)
     new.add_argument("--always_reflect", action="store_true", help="reflect also when the judge says that it is right")
     new.add_argument("--temperature", type=float, default=0.0, help="of answer and reflection; judgements have 0")
     new.add_argument("--max_tokens", type=int, default=1024, help="of each response")
     new.add_argument("--seed", type=int, default=0)
     new.add_argument("--model", help="model folder or hub id, served with vLLM")
-    add_server_options(new)
+    connection.add_server_options(new)
+    # What the other command lets one choose.
+    new.set_defaults(top_p=1.0, judge_temperature=0.0, label_form=LabelForm.YES_NO)
+    new.set_defaults(concurrency=1, request_timeout=600.0, max_retries=2)
     return new
 
 
@@ -57,11 +51,7 @@ async def ask(options: argparse.Namespace, base_url: str) -> None:
     content = [{"type": "image", "image": path} for path in options.image]
     content.append({"type": "text", "text": options.question})
     question = Question(options.question, "ask", [{"role": "user", "content": content}], ground_truth=None)
-    prompts = Prompts(options.templates, tokenizer=load_tokenizer(options), seed=options.seed)
-    async with connected(options, base_url, concurrency=1, max_retries=2, show=_show) as (client, model):
-        limit = model.response_limit(options.max_tokens)
-        sampling = Sampling(options.temperature, limit, judge_max_tokens=limit)
-        context = Context(client, sampling, prompts, Source(options.judge_source), options.seed)
+    async with connection.connected(options, base_url, _show) as (context, _):
         session = Session(context, Benchmark(Rows([], "the command line")), question)
         _heading("answer")
         await session.answers(1)
@@ -70,7 +60,7 @@ async def ask(options: argparse.Namespace, base_url: str) -> None:
         if judgement is None:
             print("\n(no answer, so nothing to judge)")
             return
-        verdict = parse_judgement(judgement.completion.text, prompts.label_form)
+        verdict = parse_judgement(judgement.completion.text, context.prompts.label_form)
         how_sure = "" if judgement.p_right is None else f", P(right) = {judgement.p_right:.3f}"
         print(f"\n→ {verdict or 'no verdict that could be read'}{how_sure}")
         if judgement.says_right is not False and not options.always_reflect:
@@ -100,11 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if missing:
             raise UsageError(f"--image {missing[0]}: there is no such file")
         with tempfile.TemporaryDirectory(prefix="spark_ask_") as folder:
-            with served(options, Path(folder) / "server.log") as base_url:
+            with connection.served(options, Path(folder) / "server.log") as base_url:
                 asyncio.run(ask(options, base_url))
         return 0
 
-    return exit_code(command, interrupted="interrupted")
+    return connection.exit_code(command, interrupted="interrupted")
 
 
 if __name__ == "__main__":

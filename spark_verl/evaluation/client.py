@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import openai
+from openai.types.chat import ChatCompletionTokenLogprob
 
 from spark_verl.evaluation.messages import to_openai
 from spark_verl.vocabulary import Message
@@ -62,21 +63,6 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class TokenLogprobs:
-    """One sampled token.
-
-    Attributes:
-        text: The token.
-        logprob: Its log-probability, natural logarithm.
-        top: The most probable tokens at its place, ``{text: logprob}``.
-    """
-
-    text: str
-    logprob: float
-    top: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Completion:
     """One response.
 
@@ -86,7 +72,7 @@ class Completion:
         prompt_tokens: Tokens of the request, as the server counts them (images included); 0 where it does not say.
         completion_tokens: Tokens of the response.
         seconds: From the request to the response, waiting in the server's queue included.
-        logprobs: Sampled tokens; empty when they were not asked for.
+        logprobs: Sampled tokens with the most probable ones at their places; empty when they were not asked for.
     """
 
     text: str
@@ -94,7 +80,7 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0
-    logprobs: tuple[TokenLogprobs, ...] = field(default=(), repr=False, compare=False)
+    logprobs: tuple[ChatCompletionTokenLogprob, ...] = field(default=(), repr=False, compare=False)
 
     def record(self) -> dict[str, Any]:
         """As it stands in the results: without log-probabilities."""
@@ -103,19 +89,17 @@ class Completion:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What vLLM tells about a model beyond the OpenAI protocol; None with other servers.
+    """What a server tells about a model; beyond the name only vLLM does.
 
     Attributes:
-        context_length: Tokens of prompt and response together.
-        root: The model's folder or hub id.
+        name: What requests call it.
+        context_length: Tokens of prompt and response together; None when unknown.
+        root: The model's folder or hub id; None when unknown.
     """
 
+    name: str
     context_length: int | None
     root: str | None
-
-    def response_limit(self, max_tokens: int) -> int:
-        """At most half of the context: the other half is for the question and what a judge is shown."""
-        return min(max_tokens, (self.context_length or 2 * max_tokens) // 2)
 
 
 class Client:
@@ -164,10 +148,11 @@ class Client:
 
     async def served_models(self) -> dict[str, ServedModel]:
         """The models that the server offers, by name."""
-        return {
-            model.id: ServedModel(getattr(model, "max_model_len", None), getattr(model, "root", None))
+        found = [
+            ServedModel(model.id, getattr(model, "max_model_len", None), getattr(model, "root", None))
             for model in (await self.openai.models.list()).data
-        }
+        ]
+        return {model.name: model for model in found}
 
     def check_alive(self, error: Exception) -> None:
         """Raise a :class:`ServerGoneError` when too many requests in a row have failed, ``error`` being the last."""
@@ -284,10 +269,6 @@ def without(parameters: dict[str, Any], refused: Collection[str]) -> dict[str, A
     return found
 
 
-def _token_logprobs(choice: Any) -> tuple[TokenLogprobs, ...]:
+def _token_logprobs(choice: Any) -> tuple[ChatCompletionTokenLogprob, ...]:
     """The tokens of a choice of an OpenAI response, or of a piece of a streamed one."""
-    found = choice.logprobs and choice.logprobs.content
-    return tuple(
-        TokenLogprobs(item.token, item.logprob, {top.token: top.logprob for top in item.top_logprobs or []})
-        for item in found or ()
-    )
+    return tuple(choice.logprobs.content or ()) if choice.logprobs else ()

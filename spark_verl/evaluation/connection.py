@@ -1,4 +1,4 @@
-"""Where the model is asked: the options that both commands share, a server for a model folder, and a client for it."""
+"""Where the model is asked: the options that both commands share, a server for a model folder, a client."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from typing import Any
 import openai
 
 from spark_verl.data.errors import UsageError
-from spark_verl.evaluation.client import Client, ServedModel, ServerGoneError
+from spark_verl.evaluation.client import Client, Sampling, ServedModel, ServerGoneError
+from spark_verl.evaluation.judge_prompts import Prompts
 from spark_verl.evaluation.server import SERVED_NAME, Server, ServerError
-from spark_verl.vocabulary import Source
+from spark_verl.evaluation.session import Context
+from spark_verl.vocabulary import LabelForm, Source
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -86,32 +88,50 @@ def load_tokenizer(options: argparse.Namespace) -> Any:
 
 @contextlib.asynccontextmanager
 async def connected(
-    options: argparse.Namespace, base_url: str, **client_options: Any
-) -> AsyncIterator[tuple[Client, ServedModel]]:
-    """A client for the served model, and what the server tells about the model.
+    options: argparse.Namespace, base_url: str, show: Callable[[str], None] | None = None
+) -> AsyncIterator[tuple[Context, ServedModel]]:
+    """A client for the served model, with everything else that is the same for all questions.
 
     Args:
-        options: Those of :func:`add_server_options` and ``model``.
+        options: Of either command.
         base_url: See :func:`served`.
-        **client_options: More options of :class:`Client`.
+        show: See :class:`spark_verl.evaluation.client.Client`.
     """
-    client = Client(base_url, "", api_key=os.environ.get(options.api_key_variable) or "none", **client_options)
+    form = LabelForm(options.label_form)
+    prompts = Prompts(options.templates, label_form=form, tokenizer=load_tokenizer(options), seed=options.seed)
+    client = Client(
+        base_url,
+        "",
+        concurrency=options.concurrency,
+        api_key=os.environ.get(options.api_key_variable) or "none",
+        timeout_s=options.request_timeout,
+        max_retries=options.max_retries,
+        show=show,
+    )
     try:
-        try:
-            models = await client.served_models()
-        except openai.OpenAIError as error:
-            raise UsageError(
-                f"no OpenAI-compatible server answers at {base_url} ({type(error).__name__}: {error})"
-            ) from error
-        wanted = options.served_model or (SERVED_NAME if options.model else None)
-        if wanted is None and len(models) == 1:
-            (wanted,) = models
-        if wanted not in models:
-            raise UsageError(f"{base_url} serves {sorted(models)}: name one of them with --served_model")
-        client.model = wanted
-        yield client, models[wanted]
+        model = await _served_model(client, options.served_model or (SERVED_NAME if options.model else None))
+        client.model = model.name
+        # The other half of the context is for the question and what a judge is shown.
+        limit = min(options.max_tokens, (model.context_length or 2 * options.max_tokens) // 2)
+        sampling = Sampling(options.temperature, limit, options.top_p, options.judge_temperature, limit)
+        yield Context(client, sampling, prompts, Source(options.judge_source), options.seed), model
     finally:
         await client.close()
+
+
+async def _served_model(client: Client, wanted: str | None) -> ServedModel:
+    """The model of this name, or the only one that the server has."""
+    try:
+        models = await client.served_models()
+    except openai.OpenAIError as error:
+        raise UsageError(
+            f"no OpenAI-compatible server answers at {client.base_url} ({type(error).__name__}: {error})"
+        ) from error
+    if wanted is None and len(models) == 1:
+        (wanted,) = models
+    if wanted not in models:
+        raise UsageError(f"{client.base_url} serves {sorted(models)}: name one of them with --served_model")
+    return models[wanted]
 
 
 def exit_code(command: Callable[[], int], interrupted: str) -> int:

@@ -190,17 +190,9 @@ def _correct(answered: Lines) -> dict[str, float]:
 
 
 COLUMNS = (
-    "strategy",
-    "accuracy [95 %]",
-    "vs single [95 %]",
-    "tokens",
-    "majority at equal tokens",
-    "vs it [95 %]",
-    "seconds",
-    "unparsable",
-    "timeout",
-    "errors",
-)
+    "strategy | accuracy [95 %] | vs single [95 %] | tokens | majority at equal tokens | "
+    "vs it [95 %] | seconds | unparsable | timeout | errors"
+).split(" | ")
 
 
 def table(figures: Mapping[str, Any]) -> str:

@@ -216,21 +216,9 @@ def report(judged: Mapping[str, tuple[LabelForm, Sequence[Judged]]]) -> dict[str
 
 
 COLUMNS = (
-    "judgements",
-    "n",
-    "accuracy",
-    "balanced",
-    "F1 +",
-    "F1 -",
-    "unparsable",
-    "P(+) on right",
-    "on wrong",
-    "AUC",
-    "ECE",
-    "Brier",
-    "first chosen (is right)",
-    "acc. first / second",
-)
+    "judgements | n | accuracy | balanced | F1 + | F1 - | unparsable | P(+) on right | "
+    "on wrong | AUC | ECE | Brier | first chosen (is right) | acc. first / second"
+).split(" | ")
 
 
 def table(figures: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spark_verl.evaluation.client import TokenLogprobs
+from openai.types.chat import ChatCompletionTokenLogprob
+
 from spark_verl.reward import extract_answer, parse_judgement
 from spark_verl.vocabulary import LabelForm
 
@@ -32,7 +33,9 @@ class VerdictProbability:
     mass: float
 
 
-def verdict_probability(tokens: Sequence[TokenLogprobs], label_form: LabelForm) -> VerdictProbability | None:
+def verdict_probability(
+    tokens: Sequence[ChatCompletionTokenLogprob], label_form: LabelForm
+) -> VerdictProbability | None:
     """Read the probability of the favourable label.
 
     Args:
@@ -41,23 +44,16 @@ def verdict_probability(tokens: Sequence[TokenLogprobs], label_form: LabelForm) 
 
     Returns:
         None where there is no verdict, or the verdict is not written as a label (``\\boxed{correct}``).
-
-    Example:
-        >>> box = TokenLogprobs("\\\\boxed{", -0.1, {"\\\\boxed{": -0.1})
-        >>> yes = TokenLogprobs("Yes", math.log(0.6), {"Yes": math.log(0.6), "No": math.log(0.2), "I": math.log(0.1)})
-        >>> end = TokenLogprobs("}", -0.0, {"}": -0.0})
-        >>> round(verdict_probability([box, yes, end], LabelForm.YES_NO).positive, 3)
-        0.75
     """
-    text = "".join(token.text for token in tokens)
+    text = "".join(token.token for token in tokens)
     place = _verdict_place(text, label_form)
     if place is None:
         return None
     start = 0
     for token in tokens:
-        if start <= place < start + len(token.text):
-            return _softmax(token, text[start:place], LabelForm(label_form).labels)
-        start += len(token.text)
+        if place < start + len(token.token):
+            return _softmax(token, text[start:place], label_form.labels)
+        start += len(token.token)
     return None
 
 
@@ -78,10 +74,11 @@ def _verdict_place(text: str, label_form: LabelForm) -> int | None:
     return label.search(text, box.end()).start()
 
 
-def _softmax(token: TokenLogprobs, before: str, labels: tuple[str, ...]) -> VerdictProbability | None:
+def _softmax(token: ChatCompletionTokenLogprob, before: str, labels: tuple[str, ...]) -> VerdictProbability | None:
     masses = [0.0, 0.0]
     # The sampled token may be missing among the alternatives at a high temperature.
-    for text, logprob in {token.text: token.logprob, **token.top}.items():
+    alternatives = {top.token: top.logprob for top in token.top_logprobs or ()}
+    for text, logprob in {token.token: token.logprob, **alternatives}.items():
         fits = [_begins(text, before, label) for label in labels]
         if sum(fits) == 1:
             masses[fits.index(True)] += math.exp(logprob)

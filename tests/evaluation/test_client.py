@@ -67,8 +67,8 @@ def test_one_answer_in_between_means_that_it_is_there(client_options):
 
 def test_log_probabilities(client_options):
     (found,), requests = ask(lambda request: Reply("So \\boxed{Yes}", 0.75), client_options, logprobs=True)
-    label = next(token for token in found.logprobs if token.text == "Yes")
-    assert set(label.top) == {"Yes", "No"} and requests[0]["top_logprobs"] == 20
+    label = next(token for token in found.logprobs if token.token == "Yes")
+    assert {top.token for top in label.top_logprobs} == {"Yes", "No"} and requests[0]["top_logprobs"] == 20
 
 
 def test_what_a_server_refuses_is_left_out_from_then_on(client_options):

@@ -8,20 +8,23 @@ import io
 import math
 
 import pytest
+from openai.types.chat import ChatCompletionTokenLogprob
+from openai.types.chat.chat_completion_token_logprob import TopLogprob
 from PIL import Image
 
-from spark_verl.evaluation.client import TokenLogprobs
 from spark_verl.evaluation.messages import to_openai
 from spark_verl.evaluation.pooling import pool_answers
 from spark_verl.evaluation.verdict_probability import verdict_probability
+from spark_verl.vocabulary import LabelForm
 
 
-def tokens(*parts: str | tuple[str, dict[str, float]]) -> list[TokenLogprobs]:
+def tokens(*parts: str | tuple[str, dict[str, float]]) -> list[ChatCompletionTokenLogprob]:
     """Tokens; one with alternatives is ``(text, {text: probability})``."""
     found = []
     for part in parts:
         text, table = part if isinstance(part, tuple) else (part, {part: 1.0})
-        found.append(TokenLogprobs(text, math.log(table[text]), {k: math.log(p) for k, p in table.items()}))
+        top = [TopLogprob(token=other, logprob=math.log(p)) for other, p in table.items()]
+        found.append(ChatCompletionTokenLogprob(token=text, logprob=math.log(table[text]), top_logprobs=top))
     return found
 
 
@@ -39,14 +42,14 @@ def tokens(*parts: str | tuple[str, dict[str, float]]) -> list[TokenLogprobs]:
     ],
 )  # fmt: skip
 def test_where_the_labels_part(why, parts, form, positive, mass):
-    found = verdict_probability(tokens(*parts), form)
+    found = verdict_probability(tokens(*parts), LabelForm(form))
     assert (found.positive, found.mass) == (pytest.approx(positive), pytest.approx(mass)), why
 
 
 @pytest.mark.parametrize("parts", [[], ["I do not know."], ["\\boxed{", "correct", "}"], ["\\boxed{Yes, No}"],
                                    ["\\boxed{Incorrect}", ", so ", "No"]])  # fmt: skip
 def test_no_label_no_probability(parts):
-    assert verdict_probability(tokens(*parts), "yes_no") is None
+    assert verdict_probability(tokens(*parts), LabelForm.YES_NO) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from spark_verl.evaluation.benchmarks.multiple_choice import score_choice
+from spark_verl.evaluation.benchmarks.phrasing import user_message
 from spark_verl.evaluation.benchmarks.source import Rows, Source, read
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, averify, parse_judgement
@@ -113,6 +114,10 @@ class Benchmark:
             index: Its place in the source, for ids and messages.
         """
         raise NotImplementedError
+
+    def question(self, id: str, text: str, images: Sequence[Any] = (), **fields: Any) -> Question:
+        """A question of one user turn; ``fields`` are those of :class:`Question`."""
+        return Question(id, self.name, user_message(text, images), **fields)
 
     def label_form(self, question: Question) -> LabelForm | None:
         """How a question that is itself a judge question wants its verdict; None for any other."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Names
 from spark_verl.evaluation.benchmarks.multiple_choice import LETTERS, option_lines, options_of
-from spark_verl.evaluation.benchmarks.phrasing import BOXED_ANSWER, BOXED_LETTER, images_of, user_message
+from spark_verl.evaluation.benchmarks.phrasing import BOXED_ANSWER, BOXED_LETTER, images_of
 from spark_verl.evaluation.question import Question
 
 
@@ -81,10 +81,10 @@ class TableBenchmark(Benchmark):
         if choices and not columns.written:
             pieces.append(option_lines(choices))
         pieces.append(self.instruction(row, letter is not None))
-        yield Question(
-            id=self.question_id(row, index),
-            benchmark=self.name,
-            messages=user_message("\n".join(piece for piece in pieces if piece), images),
+        yield self.question(
+            self.question_id(row, index),
+            "\n".join(piece for piece in pieces if piece),
+            images,
             ground_truth=self.truth(row) if letter is None else letter,
             choices=choices if letter is not None else None,
             tolerance=None if letter is not None else self.tolerance(row),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +28,13 @@ def user_message(text: str, images: Sequence[Any] = ()) -> list[Message]:
     return [{"role": "user", "content": [*parts, {"type": "text", "text": _IMAGE_MARK.sub("", text).strip()}]}]
 
 
-def marked_message(role: str, text: str, images: list[Any]) -> Message:
-    """One message with each ``<image>`` mark replaced by the next image, which is taken from ``images``.
-
-    Raises:
-        ValueError: There are more marks than images.
-    """
-    pieces = text.split(IMAGE)
-    if len(pieces) - 1 > len(images):
-        raise ValueError(f"{len(pieces) - 1} <image> marks, but {len(images)} images")
-    parts: list[dict[str, Any]] = []
-    for number, piece in enumerate(pieces):
-        if number:
-            parts.append({"type": "image", "image": images.pop(0)})
-        if piece:
-            parts.append({"type": "text", "text": piece})
-    return {"role": role, "content": parts}
+def marked_message(role: str, text: str, images: Iterator[Any]) -> Message:
+    """One message with each ``<image>`` mark replaced by the next image."""
+    first, *pieces = text.split(IMAGE)
+    parts: list[dict[str, Any]] = [{"type": "text", "text": first}]
+    for piece in pieces:
+        parts += [{"type": "image", "image": next(images)}, {"type": "text", "text": piece}]
+    return {"role": role, "content": [part for part in parts if part["type"] == "image" or part["text"]]}
 
 
 def assess(opening: str, request: str, responses: Mapping[str, str], question: str) -> str:

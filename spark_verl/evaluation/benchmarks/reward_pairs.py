@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, breakdown, by_group, mean, summary
-from spark_verl.evaluation.benchmarks.phrasing import assess, images_of, user_message
+from spark_verl.evaluation.benchmarks.phrasing import assess, images_of
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question
 from spark_verl.vocabulary import LabelForm
@@ -79,10 +79,10 @@ class VLRewardBench(JudgedPairs):
         best = ranking.index(0)
         for order in ((0, 1), (1, 0)):
             text = pair_text(self.value(row, "query"), *(responses[i] for i in order))
-            yield Question(
-                id=f"{index}/{'ab' if order == (0, 1) else 'ba'}",
-                benchmark=self.name,
-                messages=user_message(text, images),
+            yield self.question(
+                f"{index}/{'ab' if order == (0, 1) else 'ba'}",
+                text,
+                images,
                 ground_truth="AB"[order.index(best)],
                 group=str(index),
                 meta={"row_id": row["id"], "domain": _VL_DOMAINS.get(prefix, "general")},
@@ -126,16 +126,13 @@ class MultimodalRewardBench(JudgedPairs):
         better = self.value(row, "Better")
         if better not in ("Output1", "Output2"):
             raise ValueError(f"{self.name}: row {index}: Better must be Output1 or Output2, got {better!r}")
-        first, second = self.value(row, "Output1"), self.value(row, "Output2")
-        yield Question(
-            id=f"{self.value(row, 'ID')}/{index}",
-            benchmark=self.name,
-            messages=user_message(
-                pair_text(self.value(row, "Text"), first, second),
-                images_of(self.value(row, "Image"), self.rows.folder),
-            ),
+        row_id, request = str(self.value(row, "ID")), self.value(row, "Text")
+        yield self.question(
+            f"{row_id}/{index}",
+            pair_text(request, self.value(row, "Output1"), self.value(row, "Output2")),
+            images_of(self.value(row, "Image"), self.rows.folder),
             ground_truth="A" if better == "Output1" else "B",
-            meta={"category": _category(str(self.value(row, "Category")), str(row["ID"]))},
+            meta={"category": _category(str(self.value(row, "Category")), row_id)},
         )
 
     def aggregate(self, scored: Scored) -> dict[str, float]:

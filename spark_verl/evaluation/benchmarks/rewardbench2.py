@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, by_group, mean, summary
-from spark_verl.evaluation.benchmarks.phrasing import assess, user_message
+from spark_verl.evaluation.benchmarks.phrasing import assess
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
@@ -80,13 +80,8 @@ class RewardBench2(Benchmark):
         place = sha256(row_id.encode()).digest()[0] % 4
         responses = chosen + rejected
         responses[0], responses[place] = responses[place], responses[0]
-        yield Question(
-            id=row_id,
-            benchmark=self.name,
-            messages=user_message(_best_of_four(row["prompt"], responses)),
-            ground_truth="ABCD"[place],
-            meta={"subset": subset},
-        )
+        text = _best_of_four(row["prompt"], responses)
+        yield self.question(row_id, text, ground_truth="ABCD"[place], meta={"subset": subset})
 
     def _ratings(
         self, prompt: str, row_id: str, chosen: list[str], rejected: list[str], index: int
@@ -98,10 +93,9 @@ class RewardBench2(Benchmark):
                 f"has {row_id!r}, {len(chosen)} chosen and {len(rejected)} rejected"
             )
         for place, response in enumerate(chosen + rejected):
-            yield Question(
-                id=f"{row_id}/{place}",
-                benchmark=self.name,
-                messages=user_message(_rate(prompt, response)),
+            yield self.question(
+                f"{row_id}/{place}",
+                _rate(prompt, response),
                 ground_truth="high" if place < len(chosen) else "low",
                 group=f"{TIES}:{number}",
                 meta={"subset": TIES, "kind": kind, "responses": len(chosen) + len(rejected)},

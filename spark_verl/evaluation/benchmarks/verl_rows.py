@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from spark_verl.data.prompts import IMAGE
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.benchmarks.multiple_choice import options_of
 from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message
@@ -56,17 +57,13 @@ class VerlRows(Benchmark):
 
     def _messages(self, row: Mapping[str, Any], index: int) -> list[Message]:
         images = images_of(row.get("images"), self.rows.folder)
-        unused = list(images)
-        try:
-            messages = [marked_message(message["role"], message["content"], unused) for message in row["prompt"]]
-        except ValueError as error:
-            raise ValueError(f"{self.name}: row {index} of {self.rows.where}: {error}") from error
-        if unused:
+        marks = sum(message["content"].count(IMAGE) for message in row["prompt"])
+        if marks != len(images):
             raise ValueError(
-                f"{self.name}: row {index} of {self.rows.where} has {len(images)} images, but "
-                f"{len(images) - len(unused)} <image> marks"
+                f"{self.name}: row {index} of {self.rows.where} has {len(images)} images, but {marks} <image> marks"
             )
-        return messages
+        in_order = iter(images)
+        return [marked_message(message["role"], message["content"], in_order) for message in row["prompt"]]
 
     def label_form(self, question: Question) -> LabelForm | None:
         """Of pointwise and pairwise rows."""

@@ -79,12 +79,10 @@ def test_user_message_puts_images_first_and_drops_marks() -> None:
 
 
 def test_marked_message_keeps_the_order_of_marks() -> None:
-    images = [b"1", b"2", b"3"]
+    images = iter([b"1", b"2", b"3"])
     message = marked_message("user", "<image>left of<image> ok", images)
     assert [part.get("image") or part["text"] for part in message["content"]] == [b"1", "left of", b"2", " ok"]
-    assert images == [b"3"]
-    with pytest.raises(ValueError, match="2 <image> marks, but 1 images"):
-        marked_message("user", "<image><image>", [b"1"])
+    assert list(images) == [b"3"]
 
 
 def test_more_options_than_letters_are_refused() -> None:
