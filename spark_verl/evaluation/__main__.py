@@ -26,17 +26,7 @@ from spark_verl.evaluation import connection, figures, judge_plots, judge_qualit
 from spark_verl.evaluation.client import Sampling, ServedModel
 from spark_verl.evaluation.results import ResultsFile, read_results
 from spark_verl.evaluation.runner import run
-from spark_verl.evaluation.strategies import (
-    ACCEPTANCE,
-    STRATEGIES,
-    BestOfN,
-    Majority,
-    Reflect,
-    Single,
-    Strategy,
-    WeightedVote,
-    check_count,
-)
+from spark_verl.evaluation.strategies import ACCEPTANCE, STRATEGIES, Strategy, check_count, chosen
 from spark_verl.vocabulary import LabelForm
 
 VERL_ROWS = "verl"
@@ -132,20 +122,10 @@ def parse_benchmarks(names: Sequence[str], limit: int | None) -> dict[str, regis
     return found
 
 
-def make_strategies(options: argparse.Namespace) -> list[Strategy]:
-    """The strategies to run: those asked for and those that they are compared with."""
-    names = set(options.strategy)
-    judged = bool(names & {BestOfN.name, WeightedVote.name})
-    default = options.samples * (2 if judged else 1)
-    every: list[Strategy] = [
-        Single(),
-        Majority(default if options.majority_samples is None else options.majority_samples),
-        Reflect(options.rounds, options.accept),
-        BestOfN(options.samples, options.judgements),
-        WeightedVote(options.samples, options.judgements),
-    ]
-    names |= {Single.name, Majority.name} if names != {Single.name} else set()
-    return [strategy for strategy in every if strategy.name in names]
+def chosen_strategies(options: argparse.Namespace) -> list[Strategy]:
+    """The strategies that the options ask for."""
+    names = ("samples", "majority_samples", "judgements", "rounds", "accept")
+    return chosen(options.strategy, **{name: getattr(options, name) for name in names})
 
 
 def settings(
@@ -168,7 +148,7 @@ def settings(
 
 async def evaluate(options: argparse.Namespace, base_url: str, opened: dict[str, registry.Benchmark]) -> int:
     """Run everything that is missing; the number of failed answers."""
-    strategies = make_strategies(options)
+    strategies = chosen_strategies(options)
     async with connection.connected(options, base_url) as (context, model):
         measured = settings(options, model, strategies, context.sampling)
         with ResultsFile(options.output / "results.jsonl", measured) as results:
@@ -211,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         # What is wrong is said before a server is started.
         check_count("--concurrency", options.concurrency)
-        make_strategies(options)
+        chosen_strategies(options)
         Sampling(options.temperature, options.max_tokens, options.top_p, options.judge_temperature)
         opened = parse_benchmarks(options.benchmark, options.limit)
         options.output.mkdir(parents=True, exist_ok=True)

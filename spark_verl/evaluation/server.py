@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -33,36 +34,33 @@ class ServerError(RuntimeError):
     """The server did not start; the message has the end of its log."""
 
 
+@dataclass(kw_only=True)
 class Server:
     """vLLM's OpenAI server for one model folder, as a context manager.
 
-    Args:
+    Attributes:
         model: Model folder or hub id.
         log: File for the server's output.
         device: "cpu" or "gpu".
         gpus: How many for one model (tensor parallelism).
         timeout_s: Seconds that it may take to start.
         arguments: More options for ``vllm serve``.
+        process: While it runs.
+        base_url: Where it answers.
 
     Example:
         >>> with Server("outputs/model", log=Path("server.log"), device="cpu") as server:  # doctest: +SKIP
         ...     ask(server.base_url)
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        log: Path,
-        device: str = "gpu",
-        gpus: int = 1,
-        timeout_s: float = 1800.0,
-        arguments: Sequence[str] = (),
-    ):
-        self.model, self.log, self.device, self.gpus = model, log, device, gpus
-        self.timeout_s, self.arguments = timeout_s, tuple(arguments)
-        self.process: subprocess.Popen[bytes] | None = None
-        self.base_url = ""
+    model: str = field(kw_only=False)
+    log: Path
+    device: str = "gpu"
+    gpus: int = 1
+    timeout_s: float = 1800.0
+    arguments: Sequence[str] = ()
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    base_url: str = field(default="", init=False)
 
     def command(self, port: int) -> list[str]:
         """The command line."""

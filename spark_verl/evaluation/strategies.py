@@ -14,7 +14,7 @@ A new strategy is a frozen dataclass here: a ``name``, its options, and ``run``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -190,6 +190,29 @@ STRATEGIES: dict[str, type[Strategy]] = {
     strategy.name: strategy for strategy in (Single, Reflect, Majority, BestOfN, WeightedVote)
 }
 """Every strategy by its name."""
+
+
+def chosen(
+    names: Collection[str], *, samples: int, majority_samples: int | None, judgements: int, rounds: int, accept: str
+) -> list[Strategy]:
+    """The strategies that are asked for, and those that they are compared with.
+
+    Majority has as many samples as the others, or twice as many where a judge's tokens have to be matched.
+
+    Raises:
+        ValueError: An option makes no sense, also of a strategy that is not asked for.
+    """
+    if majority_samples is None:
+        majority_samples = samples * (1 if {BestOfN.name, WeightedVote.name}.isdisjoint(names) else 2)
+    every: list[Strategy] = [
+        Single(),
+        Majority(majority_samples),
+        Reflect(rounds, accept),
+        BestOfN(samples, judgements),
+        WeightedVote(samples, judgements),
+    ]
+    compared = {Single.name, Majority.name} if set(names) != {Single.name} else set()
+    return [strategy for strategy in every if strategy.name in compared.union(names)]
 
 
 async def _pool_samples(session: Session) -> list[int | None]:

@@ -14,8 +14,7 @@
 ``verl_rows.py``        any parquet file in verl's schema, the digits task's among them
 ======================  =================================================================================
 
-Read in this order. A new benchmark is a class in one of these files, or in a file of its own whose ``BENCHMARKS`` is
-added below.
+Read in this order. A new benchmark is a class in one of these files, or in a file of its own that is imported below.
 
 Example:
     >>> benchmark = load("gsm8k", local_path="gsm8k/test.parquet", limit=100)      # doctest: +SKIP
@@ -27,7 +26,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spark_verl.evaluation.benchmarks import (
+# Importing them registers their benchmarks.
+from spark_verl.evaluation.benchmarks import (  # noqa: F401
     reward_pairs,
     rewardbench2,
     step_groups,
@@ -35,14 +35,7 @@ from spark_verl.evaluation.benchmarks import (
     verl_rows,
     visual_math,
 )
-from spark_verl.evaluation.benchmarks.benchmark import Benchmark
-
-_MODULES = (visual_math, step_groups, text_math, reward_pairs, rewardbench2, verl_rows)
-
-REGISTRY: dict[str, type[Benchmark]] = {
-    benchmark.name: benchmark for module in _MODULES for benchmark in module.BENCHMARKS
-}
-"""Every benchmark by its name."""
+from spark_verl.evaluation.benchmarks.benchmark import REGISTRY, Benchmark
 
 __all__ = ["REGISTRY", "Benchmark", "load", "names"]
 

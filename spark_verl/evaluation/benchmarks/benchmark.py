@@ -18,6 +18,9 @@ Scored = Sequence[tuple[Question, Verdict]]
 Names = str | tuple[str, ...]
 """A column; of several names the first one that is there is read."""
 
+REGISTRY: dict[str, type[Benchmark]] = {}
+"""Every benchmark by its name; a subclass with a name of its own adds itself."""
+
 
 class Benchmark:
     """A benchmark: reads rows, asks questions, scores responses, sums up.
@@ -43,6 +46,10 @@ class Benchmark:
     breakdown: ClassVar[tuple[str, ...]] = ()
     mean_over: ClassVar[str | None] = None
     group_column: ClassVar[str | None] = None
+
+    def __init_subclass__(cls) -> None:
+        if "name" in vars(cls):
+            REGISTRY[cls.name] = cls
 
     def __init__(self, rows: Rows, limit: int | None = None):
         self.rows = rows
@@ -125,7 +132,7 @@ class Benchmark:
 
     def can_be_judged(self, question: Question) -> bool:
         """Whether "is this answer right?" makes sense: not for answers that are themselves judgements."""
-        return True
+        return self.label_form(question) is None
 
     async def score(self, question: Question, response_text: str) -> Verdict:
         """The verdict on a whole response.

@@ -55,11 +55,11 @@ class TableBenchmark(Benchmark):
     columns: ClassVar[Columns]
     where: ClassVar[tuple[str, tuple[Any, ...]] | None] = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         own = (cls.group_column, cls.where and cls.where[0])
-        extra = tuple(name for name in own if name and name not in cls.columns.required())
-        cls.required = (*cls.columns.required(), *extra)
+        required = cls.columns.required()
+        cls.required = (*required, *(name for name in own if name and name not in required))
 
     def order(self) -> list[int]:
         """As in :class:`Benchmark`, without the rows that :attr:`where` leaves out."""

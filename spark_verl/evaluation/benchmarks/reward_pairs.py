@@ -19,10 +19,6 @@ class JudgedPairs(Benchmark):
         """A for the first response, B for the second."""
         return LabelForm.A_B
 
-    def can_be_judged(self, question: Question) -> bool:
-        """Every answer is a judgement."""
-        return False
-
 
 def pair_text(request: str, first: str, second: str) -> str:
     """The judge question about two responses."""
@@ -148,6 +144,3 @@ def _category(category: str, row_id: str) -> str:
     if category == "reasoning":
         return "reasoning/math" if kind.startswith("math") else "reasoning/coding"
     return category
-
-
-BENCHMARKS = (VLRewardBench, MultimodalRewardBench)

@@ -224,6 +224,3 @@ def _rate(prompt: str, response: str) -> str:
         "How good is the response? It should be right, to the point and useful; depth and detail are not asked for. "
         "Explain your rating briefly, then finish with a whole number from 1 (useless) to 10 (perfect) in \\boxed{}.",
     )
-
-
-BENCHMARKS = (RewardBench2,)

@@ -182,6 +182,3 @@ def _value(answer: str) -> float | None:
     if number is None or number.percent:
         return None
     return float(number.value) * (math.pi if text.endswith("\\pi") else 1)
-
-
-BENCHMARKS = (WeMath, DynaMath)

@@ -11,9 +11,10 @@ from spark_verl.evaluation.benchmarks.multiple_choice import options_of
 from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question
-from spark_verl.vocabulary import LabelForm, Message
+from spark_verl.vocabulary import LabelForm, Message, Objective
 
-_JUDGES = {"spark/pointwise": LabelForm.YES_NO, "spark/pairwise": LabelForm.A_B}
+_SPARK = "spark/"
+_JUDGES = {f"{_SPARK}{Objective.POINTWISE}": LabelForm.YES_NO, f"{_SPARK}{Objective.PAIRWISE}": LabelForm.A_B}
 """Data sources whose rows are judge questions, and the label form of those that name none."""
 
 
@@ -39,7 +40,7 @@ class VerlRows(Benchmark):
         """The question of a row."""
         extra = row.get("extra_info") or {}
         source = self.value(row, "data_source")
-        truth = (self.value(row, "reward_model") or {}).get("ground_truth")
+        truth = self.value(row, "reward_model").get("ground_truth")
         form = LabelForm(extra.get("label_form") or _JUDGES[source]) if source in _JUDGES else None
         if truth is None or (form and truth not in form.labels):
             raise ValueError(f"{self.name}: row {index} of {self.rows.where} has ground truth {truth!r} for {source!r}")
@@ -66,12 +67,12 @@ class VerlRows(Benchmark):
         return [marked_message(message["role"], message["content"], in_order) for message in row["prompt"]]
 
     def label_form(self, question: Question) -> LabelForm | None:
-        """Of pointwise and pairwise rows."""
+        """The form of pointwise and pairwise rows."""
         return question.meta.get("label_form")
 
     def can_be_judged(self, question: Question) -> bool:
         """Judge and reflection prompts are not judged once more."""
-        return not question.meta["data_source"].startswith("spark/")
+        return not question.meta["data_source"].startswith(_SPARK)
 
 
 class Digits(VerlRows):
@@ -87,6 +88,3 @@ class DigitsJudge(VerlRows):
     name = "digits_judge"
     source = Source(None, files=("judge_test.parquet",))
     headline = "mean_accuracy"
-
-
-BENCHMARKS = (VerlRows, Digits, DigitsJudge)

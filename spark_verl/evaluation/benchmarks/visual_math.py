@@ -228,16 +228,3 @@ def relative(absolute: float, truth: Any) -> float | None:
         return None
     # A difference of just the tolerance is accepted, in spite of rounding
     return absolute / size * (1 + 1e-9) if size else None
-
-
-BENCHMARKS = (
-    MathVista,
-    MathVision,
-    MathVisionTestmini,
-    MathVerse,
-    MathVerseVisionOnly,
-    MathVerseTextOnly,
-    LogicVista,
-    MMK12,
-    SparkData,
-)
