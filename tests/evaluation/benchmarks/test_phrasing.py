@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from spark_verl.evaluation.benchmarks.multiple_choice import LETTERS, by_letter, option_lines, written_options
+from spark_verl.evaluation.benchmarks.multiple_choice import (
+    LETTERS,
+    by_letter,
+    option_lines,
+    options_of,
+    written_options,
+)
 from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message, user_message
 
 
@@ -83,6 +89,22 @@ def test_marked_message_keeps_the_order_of_marks() -> None:
     message = marked_message("user", "<image>left of<image> ok", images)
     assert [part.get("image") or part["text"] for part in message["content"]] == [b"1", "left of", b"2", " ok"]
     assert list(images) == [b"3"]
+
+
+@pytest.mark.parametrize(
+    ("value", "options"),
+    [
+        (None, None),
+        ([], None),
+        ("", None),
+        (["red", 2], {"A": "red", "B": "2"}),
+        ("A. red; B. 2", {"A": "red", "B": "2"}),
+        ({"A": "red", "B": 2, "C": None}, {"A": "red", "B": "2"}),
+        ({"A": None}, None),
+    ],
+)
+def test_options_in_every_form(value: object, options: dict[str, str] | None) -> None:
+    assert options_of(value) == options
 
 
 def test_more_options_than_letters_are_refused() -> None:
