@@ -7,10 +7,10 @@ A question goes through these modules in this order; none imports one that stand
 ``server.py``               a vLLM server for a model folder; ``vllm_serve.py``: its command
 ``messages.py``             chat messages and images as servers want them
 ``client.py``               requests, retries, tokens, seconds
-``connection.py``           the options, server and client that both commands share
 ``judge_prompts.py``        judge and reflection prompts in the words of training
 ``verdict_probability.py``  P(Yes) from log-probabilities
 ``session.py``              one question under one strategy: samples, judgements, cost
+``connection.py``           the options, server and client that both commands share
 ``pooling.py``              equal answers vote together
 ``strategies.py``           single, reflect, majority, best_of_n, weighted_vote
 ``results.py``              one line for each question and strategy, resumed after a kill

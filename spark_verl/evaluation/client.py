@@ -39,11 +39,8 @@ class Sampling:
     """How to sample.
 
     Attributes:
-        temperature: Of answers and reflections.
-        max_tokens: Token limit of an answer or a reflection.
-        top_p: Nucleus of answers and reflections.
-        judge_temperature: Of judgements.
-        judge_max_tokens: Token limit of a judgement.
+        temperature, top_p, max_tokens: For answers and reflections.
+        judge_temperature, judge_max_tokens: For judgements, whose nucleus is everything.
     """
 
     temperature: float = 1.0

@@ -93,7 +93,7 @@ async def connected(
     """A client for the served model, with everything else that is the same for all questions.
 
     Args:
-        options: Of either command.
+        options: Those of either command.
         base_url: See :func:`served`.
         show: See :class:`spark_verl.evaluation.client.Client`.
     """

@@ -15,7 +15,7 @@ from sklearn.metrics import brier_score_loss, precision_recall_fscore_support, r
 
 from spark_verl.evaluation.benchmarks.benchmark import mean
 from spark_verl.evaluation.markdown import MISSING, markdown, number, percent, without_nan
-from spark_verl.vocabulary import UNDECIDED, LabelForm
+from spark_verl.vocabulary import UNDECIDED, LabelForm, Objective
 
 BINS = 10
 OWN_ANSWERS = "own answers"
@@ -206,11 +206,12 @@ def from_results(records: Iterable[Record]) -> dict[str, tuple[LabelForm, list[J
 
 
 def report(judged: Mapping[str, tuple[LabelForm, Sequence[Judged]]]) -> dict[str, Any]:
-    """:func:`quality` of everything that :func:`from_results` found."""
+    """:func:`quality` of everything that :func:`from_results` found.
+
+    Of A and B, pointwise prompts mean right and wrong; all others mean two places.
+    """
     return {
-        name: quality(
-            items, form, pairwise=form == LabelForm.A_B and OWN_ANSWERS not in name and "spark/pointwise" not in name
-        )
+        name: quality(items, form, pairwise=form is LabelForm.A_B and f"spark/{Objective.POINTWISE}" not in name)
         for name, (form, items) in judged.items()
     }
 

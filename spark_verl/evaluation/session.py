@@ -35,7 +35,7 @@ class Sample:
         verdict: The benchmark's verdict on it.
         pool: Number of its answer among the different answers to this question; None without an answer or when
             answers were not pooled.
-        p_positive: Of a response that is itself a judgement: the probability of its favourable label.
+        p_positive: Probability of the favourable label, where the response is itself a judgement.
     """
 
     kind: str

@@ -133,3 +133,13 @@ class TableBenchmark(Benchmark):
     def meta(self, row: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
         """``Question.meta``; ``meta`` holds the columns of :attr:`Columns.meta`."""
         return meta
+
+
+def relative(absolute: float, truth: Any) -> float | None:
+    """An absolute tolerance relative to a ground truth; None where there is none: a truth of zero, or no number."""
+    try:
+        size = abs(float(truth))
+    except ValueError:
+        return None
+    # A difference of just the tolerance is accepted, in spite of rounding
+    return absolute / size * (1 + 1e-9) if size else None

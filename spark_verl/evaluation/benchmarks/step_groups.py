@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Scored, by_group, mean, summary
-from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, relative
 from spark_verl.evaluation.benchmarks.source import SPLIT_COLUMN, Source
-from spark_verl.evaluation.benchmarks.visual_math import relative
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
 from spark_verl.reward.numeric import parse_number

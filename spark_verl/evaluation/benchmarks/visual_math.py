@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Names
-from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, relative
 from spark_verl.evaluation.benchmarks.phrasing import BOXED_LETTER, BOXED_LETTERS
 from spark_verl.evaluation.benchmarks.source import Source
 
@@ -218,13 +218,3 @@ class SparkData(TableBenchmark):
     breakdown = ("dataset",)
     mean_over = "dataset"
     headline = "mean_accuracy"
-
-
-def relative(absolute: float, truth: Any) -> float | None:
-    """An absolute tolerance relative to a ground truth; None where there is none: a truth of zero, or no number."""
-    try:
-        size = abs(float(truth))
-    except ValueError:
-        return None
-    # A difference of just the tolerance is accepted, in spite of rounding
-    return absolute / size * (1 + 1e-9) if size else None
