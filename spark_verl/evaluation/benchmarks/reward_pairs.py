@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, breakdown, by_group, mean, summary
+from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, breakdown, by_group, mean
 from spark_verl.evaluation.benchmarks.phrasing import assess, images_of
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question
@@ -88,14 +88,11 @@ class VLRewardBench(JudgedPairs):
         """The figures of the rule above."""
         pairs = [[verdict for _, verdict in group] for group in by_group(scored).values()]
         complete = [pair for pair in pairs if len(pair) == 2 and all(verdict.decided for verdict in pair)]
-        domains = breakdown(scored, self.breakdown)
-        chosen = [verdict.answer == "A" for _, verdict in scored if verdict.answer is not None]
-        own = {
-            "macro_accuracy": mean(domains.values()),
+        return super().aggregate(scored) | {
+            "macro_accuracy": mean(breakdown(scored, self.breakdown).values()),
             "both_orders": mean(all(verdict.correct for verdict in pair) for pair in complete),
-            "chose_first": mean(chosen),
+            "chose_first": mean(verdict.answer == "A" for _, verdict in scored if verdict.answer is not None),
         }
-        return summary(scored) | own | domains
 
 
 class MultimodalRewardBench(JudgedPairs):

@@ -126,12 +126,15 @@ class RewardBench2(Benchmark):
                 credit = 0.25 if verdict.answer is None else float(verdict.correct)
                 credits[question.meta["subset"]].append(credit)
         scores = {f"score/{subset}": mean(credits[subset]) for subset in sorted(credits)}
-        ties = ties_figures(ratings)
-        if not math.isnan(ties["score"]):
-            scores[f"score/{TIES}"] = ties["score"]
-        extra = {f"ties/{name}": value for name, value in ties.items() if name != "score"} if ratings else {}
-        right_side = {"accuracy/ratings": summary(ratings)["accuracy"]} if ratings else {}
-        return summary(choices) | {"overall": mean(scores.values())} | scores | extra | right_side
+        figures = summary(choices)
+        if ratings:
+            ties = ties_figures(ratings)
+            score = ties.pop("score")
+            if not math.isnan(score):
+                scores[f"score/{TIES}"] = score
+            figures |= {f"ties/{name}": value for name, value in ties.items()}
+            figures["accuracy/ratings"] = summary(ratings)["accuracy"]
+        return figures | scores | {"overall": mean(scores.values())}
 
 
 def ties_figures(scored: Scored) -> dict[str, float]:
@@ -156,14 +159,11 @@ def ties_figures(scored: Scored) -> dict[str, float]:
         right = [value for is_right, value in values if is_right]
         wrong = [value for is_right, value in values if not is_right]
         margins[kind][group] = (min(right) - max(wrong), max(right) - min(right))
-    pairs = [
-        (margins["tied"][group][0], margins["ref"][group][0], margins["tied"][group][1])
-        for group in margins["tied"]
-        if group in margins["ref"]
-    ]
+    tied, ref = margins["tied"], margins["ref"]
+    pairs = [(tied[group][0], ref[group][0], tied[group][1]) for group in tied if group in ref]
     figures = {
-        "tied_accuracy": mean(w > 0 for w, _ in margins["tied"].values()),
-        "ref_accuracy": mean(r > 0 for r, _ in margins["ref"].values()),
+        "tied_accuracy": mean(w > 0 for w, _ in tied.values()),
+        "ref_accuracy": mean(r > 0 for r, _ in ref.values()),
         "preferred": mean(w > d for w, _, d in pairs),
         "preferred_hard": mean(min(w, r) > d for w, r, d in pairs),
         "margin": mean(_margin(min(w, r), d) for w, r, d in pairs),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Scored, by_group, mean, summary
@@ -53,54 +52,33 @@ class WeMath(TableBenchmark):
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
         """Figures of the rule above, beside the plain accuracy."""
-        counts, incomplete = Counter[str](), 0
         groups = by_group(scored)
+        problems: list[tuple[bool, list[bool]]] = []
         for group in groups.values():
             right = {question.meta["key"].partition("_")[2]: v.correct for question, v in group if v.decided}
-            singles = ("1", "2") if group[0][0].meta["key"].startswith("2steps") else ("1", "2", "3")
-            if set(right) == {*singles, "multi"}:
-                counts.update(_shares_of(right["multi"], [right[step] for step in singles]))
-            else:
-                incomplete += 1
-        problems = len(groups) - incomplete
-        shares = {name: counts[name] / problems if problems else math.nan for name in _SHARES}
-        figures = summary(scored) | _step_accuracies(scored) | _mastery(shares)
-        return figures | {"problems": float(problems), "incomplete": float(incomplete)}
+            steps = ("1", "2") if group[0][0].meta["key"].startswith("2steps") else ("1", "2", "3")
+            if set(right) == {*steps, "multi"}:
+                problems.append((right["multi"], [right[step] for step in steps]))
+        figures = summary(scored) | {
+            "problems": float(len(problems)),
+            "incomplete": float(len(groups) - len(problems)),
+            "insufficient_knowledge": mean(not multi and not all(singles) for multi, singles in problems),
+            "inadequate_generalisation": mean(not multi and all(singles) for multi, singles in problems),
+        }
+        lost = figures["inadequate_generalisation"] / 2 + figures["insufficient_knowledge"]
+        for how, known in (("strict", all), ("loose", any)):
+            mastered = mean(multi and known(singles) for multi, singles in problems)
+            rote = mean(multi and not known(singles) for multi, singles in problems)
+            figures[f"mastery_{how}"] = mastered
+            figures[f"rote_memorisation_{how}"] = rote / (rote + mastered) if rote + mastered else math.nan
+            figures[f"score_{how}"] = 1 - lost - rote
+        for name in ("one_step", "two_step", "three_step"):
+            asked = [v for question, v in scored if _STEPS.get(question.meta["key"], "one_step") == name]
+            figures[f"accuracy/{name}"] = mean(verdict.correct for verdict in asked if verdict.decided)
+        return figures
 
 
-_SHARES = (
-    "insufficient_knowledge",
-    "inadequate_generalisation",
-    *(f"{what}_{how}" for what in ("mastery", "rote") for how in ("strict", "loose")),
-)
-
-
-def _shares_of(multi: bool, singles: list[bool]) -> list[str]:
-    """The shares that a problem counts in."""
-    if not multi:
-        return ["inadequate_generalisation" if all(singles) else "insufficient_knowledge"]
-    return ["mastery_strict" if all(singles) else "rote_strict", "mastery_loose" if any(singles) else "rote_loose"]
-
-
-def _mastery(shares: dict[str, float]) -> dict[str, float]:
-    figures = {name: shares[name] for name in _SHARES if not name.startswith("rote")}
-    lost = shares["inadequate_generalisation"] / 2 + shares["insufficient_knowledge"]
-    for how in ("strict", "loose"):
-        rote, mastered = shares[f"rote_{how}"], shares[f"mastery_{how}"]
-        figures[f"rote_memorisation_{how}"] = rote / (rote + mastered) if rote + mastered else math.nan
-        figures[f"score_{how}"] = 1 - lost - rote
-    return figures
-
-
-def _step_accuracies(scored: Scored) -> dict[str, float]:
-    def accuracy(wanted: Callable[[str], bool]) -> float:
-        return mean(verdict.correct for question, verdict in scored if verdict.decided and wanted(question.meta["key"]))
-
-    return {
-        "accuracy/one_step": accuracy(lambda key: not key.endswith("multi")),
-        "accuracy/two_step": accuracy(lambda key: key == "2steps_multi"),
-        "accuracy/three_step": accuracy(lambda key: key == "3steps_multi"),
-    }
+_STEPS = {"2steps_multi": "two_step", "3steps_multi": "three_step"}
 
 
 class DynaMath(TableBenchmark):
