@@ -142,7 +142,7 @@ def exit_code(command: Callable[[], int], interrupted: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return command()
-    except (UsageError, ValueError, OSError, ServerError, ServerGoneError, openai.OpenAIError) as error:
+    except (ValueError, OSError, ServerError, ServerGoneError, openai.OpenAIError) as error:
         # The project's own errors, unusable files and refused requests: one line each says what to change.
         print(f"error: {error}", file=sys.stderr)
         return 2
