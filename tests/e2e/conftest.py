@@ -100,9 +100,7 @@ def heard(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.stat().st_size) for path in folder.rglob("*") if path.is_file())
 
 
-def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen, folder: Path, *, may_end: bool = False
-) -> None:
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen, folder: Path, *, may_end: bool = False) -> None:
     """Wait until ``condition`` holds while the run goes on; one that has fallen silent is killed."""
     last, since = heard(folder), time.monotonic()
     while not condition():

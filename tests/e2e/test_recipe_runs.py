@@ -141,7 +141,7 @@ def text_run(script_run, text_model, tmp_path_factory):
     records = [{"question": f"What is {i} + {i + 3}?", "answer": f"Add.\n#### {2 * i + 3}"} for i in range(16)]
     pq.write_table(pa.Table.from_pylist(records), source / "train-00000-of-00001.parquet")
     rows = preprocess("text_math.py", source, tmp_path_factory.mktemp("text_rows"))
-    # As on a GPU: this model has a head of its own, which fused kernels read under FSDP2 (platform/model_fixes.py).
+    # As on a GPU: this model has a head of its own, which fused kernels read under FSDP2 (compat/verl_models.py).
     return script_run("spark_7b.sh", text_model, rows, "actor_rollout_ref.model.use_fused_kernels=true")
 
 

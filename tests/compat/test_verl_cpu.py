@@ -59,7 +59,7 @@ def test_platform_answers_what_verl_asks(run_python):
 def test_platform_is_never_detected(run_python):
     code = """
 import verl
-import spark_verl.compat.cpu
+import spark_verl.compat.verl_cpu
 from verl.plugin.platform import get_platform
 result = get_platform().device_name
 """

@@ -5,28 +5,30 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from spark_verl.compat.replace import replaces
+
 VARIABLE = "VERL_FILE_LOGGER_PATH"
 """Where verl's file logger writes; ``spark_verl.main`` sets it to ``metrics.jsonl`` in the run's folder."""
-
-_MARK = "_spark_verl_keeps"
 
 
 def prepare_metrics_file(keep: bool) -> None:
     """Make the folder of ``VERL_FILE_LOGGER_PATH``; with ``keep``, let verl's file logger keep what its file holds.
 
-    Must run in the process that trains, before its logger is made. Idempotent. Steps that are done again after a resume
-    stand in the file twice; the later line counts.
+    Must run in the process that trains, before its logger is made. Steps that are done again after a resume stand in
+    the file twice; the later line counts.
     """
     if VARIABLE in os.environ:
         # The driver's folder may be on another node.
         Path(os.environ[VARIABLE]).parent.mkdir(parents=True, exist_ok=True)
+    if keep:
+        keep_earlier_lines()
 
-    from verl.utils import tracking
 
-    if not keep or getattr(tracking.FileLogger, _MARK, False):
-        return
+@replaces("verl.utils.tracking", "FileLogger")
+def keep_earlier_lines(logger: type) -> type:
+    """Let verl's file logger write behind the lines that are there."""
 
-    class KeepingFileLogger(tracking.FileLogger):
+    class KeepingFileLogger(logger):
         """``FileLogger`` that does not lose the file's lines."""
 
         def __init__(self, project_name: str, experiment_name: str) -> None:
@@ -36,8 +38,7 @@ def prepare_metrics_file(keep: bool) -> None:
             # Half a line, left by a kill, would spoil the next one.
             self.fp.write(earlier[: earlier.rfind(b"\n") + 1])
 
-    setattr(KeepingFileLogger, _MARK, True)
-    tracking.FileLogger = KeepingFileLogger
+    return KeepingFileLogger
 
 
 def _metrics_file(project_name: str, experiment_name: str) -> Path:

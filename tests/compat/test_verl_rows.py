@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from types import SimpleNamespace
+import re
 
 import pytest
 import torch
-from tensordict import NonTensorStack, TensorDict
+from tensordict import NonTensorStack
 
-from spark_verl.compat.grouped_rows import GroupedWrites, Rows, as_tensordict, install
+from spark_verl.compat.verl_rows import GroupedWrites, as_tensordict
 
 
 class Queue:
@@ -39,7 +39,7 @@ def row(length: int, **more) -> dict:
 
 def put(queue: GroupedWrites, uid: str, session: int, fields: dict, partition: str = "train"):
     return queue.async_kv_batch_put(
-        keys=[f"{uid}_{session}_0"], partition_id=partition, fields=Rows([fields]), tags=[{"session": session}]
+        keys=[f"{uid}_{session}_0"], partition_id=partition, fields=[fields], tags=[{"session": session}]
     )
 
 
@@ -68,15 +68,10 @@ def test_rows_come_together_before_the_terminal_status() -> None:
     assert real.written[1][3] == [{"session": 0}, {"session": 1}, {"session": 2}]
 
 
-def test_other_writes_pass_at_once_and_other_names_are_the_modules() -> None:
+def test_other_names_are_the_modules() -> None:
     real = Queue()
     real.kv_list = object()
-    queue = GroupedWrites(real)
-    plain = TensorDict({"x": torch.zeros(1, 2)}, batch_size=[1])
-    asyncio.run(queue.async_kv_batch_put(keys=["a_0_0"], partition_id="train", fields=plain, tags=[{}]))
-    asyncio.run(queue.async_kv_batch_put(keys=["a"], partition_id="train", tags=[{"status": "pending"}]))
-    assert [fields for _, _, fields, _ in real.written] == [plain, None]
-    assert queue.kv_list is real.kv_list
+    assert GroupedWrites(real).kv_list is real.kv_list
 
 
 def test_a_write_that_fails_is_raised_and_not_tried_again() -> None:
@@ -130,7 +125,7 @@ import asyncio
 import ray
 import torch
 import transfer_queue as tq
-from spark_verl.compat.grouped_rows import GroupedWrites, Rows
+from spark_verl.compat.verl_rows import GroupedWrites
 
 ray.init(num_cpus=8, include_dashboard=False, object_store_memory=200_000_000)
 tq.init()
@@ -150,7 +145,7 @@ async def run():
     await queue.async_kv_put(key="a", partition_id="train", tag={"status": "running"})
     for session, row in enumerate(rows):
         await queue.async_kv_batch_put(
-            keys=[keys[session]], partition_id="train", fields=Rows([row]), tags=[{"session": session}]
+            keys=[keys[session]], partition_id="train", fields=[row], tags=[{"session": session}]
         )
     first = sorted((await tq.async_kv_list("train"))["train"])
     await queue.async_kv_put(key="a", partition_id="train", tag={"status": "finished"})
@@ -198,14 +193,32 @@ def test_contract_with_verls_worker() -> None:
 
     source = inspect.getsource(agent_loop_tq)
     assert source.count("list_of_dict_to_tensordict(") == 1, "rows are made in one place"
+    assert source.count("tq.async_kv_batch_put(") == 1, "and nothing else is put in batches"
+    puts = re.findall(r"tq\.async_kv_put\(([^)]*)\)", source)
+    assert puts and all(re.fullmatch(r"key=uid, partition_id=partition_id, tag=\{.status.: .*\}", put) for put in puts)
     assert "fields=list_of_dict_to_tensordict(fields)" in source
     assert 'keys.append(f"{uid}_{session_id}_{i}")' in source
     assert 'tag={"status": status}' in source and 'status = "finished"' in source and 'status = "failure"' in source
     assert "tq.kv_batch_get" not in source and "tq.async_kv_batch_get" not in source
-
-    module = SimpleNamespace(tq=agent_loop_tq.tq, list_of_dict_to_tensordict=agent_loop_tq.list_of_dict_to_tensordict)
-    install(module)
-    first = module.tq
-    install(module)
-    assert module.tq is first and module.tq.init is agent_loop_tq.tq.init
     assert not isinstance(agent_loop_tq.tq, GroupedWrites), "verl's own module is only changed in SPARK's workers"
+
+
+GROUPED = """
+from verl.trainer.ppo.v1 import agent_loop_tq
+from spark_verl.compat.verl_rows import group_writes
+real = agent_loop_tq.tq
+group_writes()
+first = agent_loop_tq.tq
+group_writes()
+rows = [{"a": 1}]
+result = dict(
+    kind=type(first).__name__,
+    once=agent_loop_tq.tq is first,
+    rest=first.init is real.init,
+    rows=agent_loop_tq.list_of_dict_to_tensordict(rows) is rows,
+)
+"""
+
+
+def test_a_workers_process_groups_its_writes(run_python) -> None:
+    assert run_python(GROUPED) == {"kind": "GroupedWrites", "once": True, "rest": True, "rows": True}

@@ -1,31 +1,26 @@
-"""Two defects of verl 0.9.1's model code that stop runs, mended in every process that builds the model.
+"""Two defects of verl 0.9.1's model code that stop runs, mended in every process that imports this module.
 
-``actor_rollout_ref.model.external_lib`` names this module (:func:`spark_verl.compat.mend_models`); verl imports it
-before it builds a model, on every platform. Both are inert where verl's code does not run into them.
+``actor_rollout_ref.model.external_lib`` names it (:func:`spark_verl.compat.mend_models`); verl imports it before it
+builds a model, on every platform. Both are inert where verl's code does not run into them.
 """
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
-_MARK = "_spark_verl"
+from spark_verl.compat.replace import replaces
 
 
-def keep_fused_head_with_the_root() -> None:
+@replaces("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets")
+def keep_fused_head_with_the_root(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     """With fused kernels, let the root FSDP2 unit own ``lm_head`` (verl pull request 7427).
 
     verl wraps an ``lm_head`` whose weights are not the embedding's as a unit of its own. Such a unit gathers its
     weights when its ``forward`` is called; the fused log-probabilities read ``lm_head.weight`` instead, and find a
     shard ("mixed torch.Tensor and DTensor"). The root's weights are there during the whole forward pass.
     """
-    from verl.utils import fsdp_utils
 
-    original = fsdp_utils._select_fsdp2_wrap_targets
-    if getattr(original, _MARK, False):
-        return
-
-    @functools.wraps(original)
     def select(model: Any, layer_classes: Any) -> list[Any]:
         found = original(model, layer_classes)
         whole = model.get_base_model() if hasattr(model, "peft_config") else model
@@ -34,26 +29,28 @@ def keep_fused_head_with_the_root() -> None:
         head = whole.get_output_embeddings()
         return [module for module in found if module is not head]
 
-    setattr(select, _MARK, True)
-    fsdp_utils._select_fsdp2_wrap_targets = select
+    return select
 
 
-def embed_text_without_images() -> None:
+@replaces("verl.models.transformers.qwen2_vl", "_get_input_embeds")
+def embed_text_without_images(original: Callable[..., Any]) -> Callable[..., Any]:
     """Let Qwen2.5-VL and Qwen2-VL compute micro-batches without a single image.
 
     There verl runs the vision tower on zeros, so that all ranks take part in its collectives, and takes the mean of
     what it returns: a tensor in older versions of transformers, an object with several in 5.9.
     """
     import torch
-    from verl.models.transformers import qwen2_vl
     from verl.utils.transformers_compat import unpack_visual_output
 
-    original = qwen2_vl._get_input_embeds
-    if getattr(original, _MARK, False):
-        return
-
-    @functools.wraps(original)
-    def embed(model: Any, input_ids, attention_mask=None, pixel_values=None, pixel_values_videos=None, *grids, **named):
+    def embed(
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        *grids: torch.Tensor | None,
+        **named: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         if pixel_values is not None or pixel_values_videos is not None:
             return original(model, input_ids, attention_mask, pixel_values, pixel_values_videos, *grids, **named)
         embeddings = model.get_input_embeddings()(input_ids)
@@ -67,8 +64,7 @@ def embed_text_without_images() -> None:
             attention_mask = attention_mask.to(embeddings.device)
         return embeddings + 0.0 * features.mean(), attention_mask
 
-    setattr(embed, _MARK, True)
-    qwen2_vl._get_input_embeds = embed
+    return embed
 
 
 keep_fused_head_with_the_root()

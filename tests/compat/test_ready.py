@@ -6,7 +6,7 @@ import importlib.metadata
 
 import pytest
 
-from spark_verl.compat import checks
+from spark_verl.compat import ready
 
 
 def pretend(monkeypatch, versions: dict[str, str | None]) -> None:
@@ -24,14 +24,14 @@ def pretend(monkeypatch, versions: dict[str, str | None]) -> None:
 
 
 def test_right_versions_pass():
-    checks.assert_versions()
+    ready.assert_versions()
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "0.9.1.dev1", "0.10.0", "1.0", None])
 def test_wrong_verl_is_one_clear_line(monkeypatch, version):
     pretend(monkeypatch, {"verl": version})
-    with pytest.raises(checks.NotReadyError, match=r"pip install verl==0\.9\.1") as caught:
-        checks.assert_versions()
+    with pytest.raises(ready.NotReadyError, match=r"pip install verl==0\.9\.1") as caught:
+        ready.assert_versions()
     assert "\n" not in str(caught.value)
     assert version is None or version in str(caught.value)
 
@@ -56,7 +56,7 @@ except NotReadyError as error:
         ("pass", {"VERL_USE_EXTERNAL_PLUGINS": "other"}, "add spark_verl to it"),
         # A plugin that raises: verl logs that at DEBUG and goes on without it.
         (
-            "import spark_verl.compat.patches as p; p.apply = lambda: 1 / 0",
+            "import spark_verl.compat.torch_cpu as p; p.never_pin_offloaded_memory = lambda: 1 / 0",
             {"VERL_PLATFORM": "cpu"},
             "could not load spark_verl.plugin: ZeroDivisionError",
         ),
