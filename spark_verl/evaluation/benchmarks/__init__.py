@@ -28,11 +28,11 @@ from pathlib import Path
 
 # Importing them registers their benchmarks.
 from spark_verl.evaluation.benchmarks import (  # noqa: F401
+    prepared_data,
     reward_pairs,
     rewardbench2,
     step_groups,
     text_math,
-    verl_rows,
     visual_math,
 )
 from spark_verl.evaluation.benchmarks.benchmark import REGISTRY, Benchmark
