@@ -11,7 +11,7 @@
 ``step_groups.py``      We-Math (steps of a problem), DynaMath (variants of a question)
 ``reward_pairs.py``     VL-RewardBench, Multimodal RewardBench
 ``rewardbench2.py``     RewardBench 2 with its Ties subset
-``verl_rows.py``        any parquet file in verl's schema, the digits task's among them
+``prepared_data.py``    any parquet file in verl's schema, the digits task's among them
 ======================  =================================================================================
 
 Read in this order. A new benchmark is a class in one of these files, or in a file of its own that is imported below.
