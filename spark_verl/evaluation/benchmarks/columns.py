@@ -6,25 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from spark_verl.evaluation.benchmarks.base import Benchmark
-from spark_verl.evaluation.benchmarks.phrasing import (
-    BOXED_ANSWER,
-    BOXED_LETTER,
-    LETTERS,
-    by_letter,
-    images_of,
-    option_lines,
-    user_message,
-    written_options,
-)
+from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Names
+from spark_verl.evaluation.benchmarks.multiple_choice import LETTERS, option_lines, options_of
+from spark_verl.evaluation.benchmarks.phrasing import BOXED_ANSWER, BOXED_LETTER, images_of
 from spark_verl.evaluation.question import Question
-
-Names = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds what. Of a tuple of names the first one that is there is read.
+    """Which column holds what.
 
     Attributes:
         question: The question's text.
@@ -65,11 +55,11 @@ class TableBenchmark(Benchmark):
     columns: ClassVar[Columns]
     where: ClassVar[tuple[str, tuple[Any, ...]] | None] = None
 
-    def __init_subclass__(cls, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         own = (cls.group_column, cls.where and cls.where[0])
-        extra = tuple(name for name in own if name and name not in cls.columns.required())
-        cls.required = (*cls.columns.required(), *extra)
+        required = cls.columns.required()
+        cls.required = (*required, *(name for name in own if name and name not in required))
 
     def order(self) -> list[int]:
         """As in :class:`Benchmark`, without the rows that :attr:`where` leaves out."""
@@ -85,16 +75,16 @@ class TableBenchmark(Benchmark):
         columns = self.columns
         choices = self.choices(row)
         letter = self.letter(row, choices)
-        images = images_of(self.cell(row, columns.image), self.rows.folder) if columns.image else []
+        images = images_of(self.value(row, columns.image), self.rows.folder) if columns.image else []
         meta = {name: row[name] for name in columns.meta if row.get(name) is not None}
         pieces = [self.text(row)]
         if choices and not columns.written:
             pieces.append(option_lines(choices))
         pieces.append(self.instruction(row, letter is not None))
-        yield Question(
-            id=self.question_id(row, index),
-            benchmark=self.name,
-            messages=user_message("\n".join(piece for piece in pieces if piece), images),
+        yield self.question(
+            self.question_id(row, index),
+            "\n".join(piece for piece in pieces if piece),
+            images,
             ground_truth=self.truth(row) if letter is None else letter,
             choices=choices if letter is not None else None,
             tolerance=None if letter is not None else self.tolerance(row),
@@ -102,34 +92,27 @@ class TableBenchmark(Benchmark):
             meta=self.meta(row, meta),
         )
 
-    def cell(self, row: Mapping[str, Any], names: Names) -> Any:
-        """The value of a column of :class:`Columns`."""
-        return self.value(row, names if isinstance(names, str) else names[0])
-
     def question_id(self, row: Mapping[str, Any], index: int) -> str:
         """The question's id."""
-        return str(self.cell(row, self.columns.id)) if self.columns.id else str(index)
+        return str(self.value(row, self.columns.id)) if self.columns.id else str(index)
 
     def text(self, row: Mapping[str, Any]) -> str:
         """The question's text."""
-        return str(self.cell(row, self.columns.question) or "")
+        return str(self.value(row, self.columns.question) or "")
 
     def choices(self, row: Mapping[str, Any]) -> dict[str, str] | None:
         """The options by letter."""
         if self.columns.written:
-            return written_options(self.text(row))
-        options = self.cell(row, self.columns.options) if self.columns.options else None
-        if isinstance(options, str):
-            return written_options(options)
-        return None if options is None else by_letter(list(options))
+            return options_of(self.text(row))
+        return options_of(self.value(row, self.columns.options)) if self.columns.options else None
 
     def truth(self, row: Mapping[str, Any]) -> Any:
         """The ground truth of an open question."""
-        return self.cell(row, self.columns.answer)
+        return self.value(row, self.columns.answer)
 
     def letter(self, row: Mapping[str, Any], choices: Mapping[str, str] | None) -> str | None:
         """The right option's letter; None for an open question."""
-        truth = str(self.cell(row, self.columns.answer)).strip()
+        truth = str(self.value(row, self.columns.answer)).strip()
         if choices:
             return truth if truth in choices else None
         # Options that are written in a way nobody foresaw, or drawn in the image
@@ -150,3 +133,13 @@ class TableBenchmark(Benchmark):
     def meta(self, row: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
         """``Question.meta``; ``meta`` holds the columns of :attr:`Columns.meta`."""
         return meta
+
+
+def relative(absolute: float, truth: Any) -> float | None:
+    """An absolute tolerance relative to a ground truth; None where there is none: a truth of zero, or no number."""
+    try:
+        size = abs(float(truth))
+    except ValueError:
+        return None
+    # A difference of just the tolerance is accepted, in spite of rounding
+    return absolute / size * (1 + 1e-9) if size else None

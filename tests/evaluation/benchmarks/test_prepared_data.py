@@ -92,7 +92,7 @@ def test_rows_are_scored_as_in_training(changes, response, correct, status, reas
     ("changes", "message"),
     [
         ({"prompt": [{"role": "user", "content": "no mark"}]}, "row 0 of .* has 1 images, but 0 <image> marks"),
-        ({"prompt": [{"role": "user", "content": "<image><image>?"}]}, "row 0 of .*: 2 <image> marks, but 1 images"),
+        ({"prompt": [{"role": "user", "content": "<image><image>?"}]}, "row 0 of .* has 1 images, but 2 <image> marks"),
         (row(None), "row 0 of .* has ground truth None for 'spark_digits'"),
         (row("9", "spark/pairwise"), "row 0 of .* has ground truth '9' for 'spark/pairwise'"),
     ],
