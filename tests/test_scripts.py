@@ -69,7 +69,7 @@ def test_spark_python_is_the_interpreter(case: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         env=environment,
         capture_output=True,
-        timeout=60,
+        timeout=1500,
     )
     assert not (tmp_path / "others").exists(), (tmp_path / "others").read_text()
     assert (tmp_path / "calls").read_text().strip()

@@ -216,7 +216,7 @@ def test_main_ends_with_one_line_and_without_ray(tmp_path):
         ),
         "data.train_files=/nowhere/train.parquet",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 1
     assert "spark_verl: data.train_files: /nowhere/train.parquet does not exist" in done.stderr
     assert "Traceback" not in done.stderr

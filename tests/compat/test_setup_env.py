@@ -47,7 +47,7 @@ def source(checkout: Path, then: str = "true", **environment: str) -> subprocess
     environment = {"PATH": str(checkout.parent / "bin"), "HOME": os.environ.get("HOME", "/")} | environment
     script = f"set -euo pipefail; source run_scripts/setup_env.sh; {then}"
     return subprocess.run(
-        [shutil.which("bash"), "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, timeout=60
+        [shutil.which("bash"), "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, timeout=1500
     )
 
 

@@ -20,7 +20,7 @@ SETTINGS = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREA
 def two_ranks(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(RANKS)]
     return subprocess.run(
-        [*command, *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, timeout=280
+        [*command, *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, timeout=1500
     )
 
 

@@ -238,7 +238,7 @@ def test_memory_does_not_grow_with_the_data(virl, record, picture, pack, tmp_pat
     folder = virl([record(n, image=["images/noise.png"]) for n in range(900)])
     pack({"images/noise.png": content}, "zip").rename(folder / "images.zip")
     code = _MEASURE.format(programs=str(ROOT / "data_preprocess"), out=str(tmp_path), source=str(folder))
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     total = 900 * len(content) / 2**20
     growth = float(done.stdout.splitlines()[-1].split()[1])

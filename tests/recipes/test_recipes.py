@@ -126,7 +126,7 @@ def run_script(name: str, *overrides: str, **variables: str) -> subprocess.Compl
         env={**os.environ, "SPARK_PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", **variables},
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=1500,
     )
 
 
