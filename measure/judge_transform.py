@@ -21,18 +21,22 @@ import time
 from pathlib import Path
 
 import datasets
+from PIL import Image
 from tqdm import tqdm
-from transformers import AutoProcessor
+from transformers import AutoProcessor, ProcessorMixin
 
 from spark_verl.config import PairwiseConfig, SparkConfig
-from spark_verl.judge import BalanceController, Correctness, JudgeBuilder, Rollout, RolloutGroup
+from spark_verl.judge import BalanceController, JudgeBuilder, Plan
 from spark_verl.judge.length import question_tokens
-from spark_verl.runs.summary import read_metrics
+from spark_verl.runs.metrics import read_metrics
+from spark_verl.vocabulary import Correctness, Rollout, RolloutGroup
 
 N = 8
 
 
-def make_groups(rows, tokenizer, processor, words: int, count: int, with_images: bool) -> list[RolloutGroup]:
+def make_groups(
+    rows: list[dict], processor: ProcessorMixin, words: int, count: int, with_images: bool
+) -> list[RolloutGroup]:
     """Groups with real questions and synthetic rollouts, half of them right."""
     rng = random.Random(0)
     groups = []
@@ -48,12 +52,14 @@ def make_groups(rows, tokenizer, processor, words: int, count: int, with_images:
             chain = " ".join(f"{rng.choice(('so', 'then', 'add', 'take'))} {rng.randrange(100)}" for _ in range(words))
             correctness = Correctness.RIGHT if right else Correctness.WRONG
             rollouts.append(Rollout(f"{chain} \\boxed{{{answer}}}", answer, correctness))
-        tokens = question_tokens(messages, tokenizer, processor)
+        tokens = question_tokens(messages, processor.tokenizer, processor)
         groups.append(RolloutGroup("uid", messages, "7", index, 1, tuple(rollouts), tokens))
     return groups
 
 
-def seconds_per_group(builder: JudgeBuilder, plans, groups, repeats: int) -> tuple[float, float]:
+def seconds_per_group(
+    builder: JudgeBuilder, plans: list[Plan], groups: list[RolloutGroup], repeats: int
+) -> tuple[float, float]:
     """(Median seconds per group over the repeats, prompts per group)."""
     seconds, prompts = [], 0
     for _ in range(repeats):
@@ -63,7 +69,7 @@ def seconds_per_group(builder: JudgeBuilder, plans, groups, repeats: int) -> tup
     return statistics.median(seconds), prompts / len(groups)
 
 
-def seconds_per_image_set(processor, groups, repeats: int) -> float:
+def seconds_per_image_set(processor: ProcessorMixin, groups: list[RolloutGroup], repeats: int) -> float:
     """Median seconds that the image processor needs for one group's images."""
     seconds = []
     for _ in range(repeats):
@@ -87,12 +93,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     processor = AutoProcessor.from_pretrained(arguments.model)
-    tokenizer = processor.tokenizer
     rows = datasets.load_dataset("parquet", data_files=str(arguments.data / "train.parquet"))["train"]
     rows = rows.select(range(min(len(rows), arguments.groups)))
     side = arguments.image_side
 
-    def prepared(image):
+    def prepared(image: Image.Image) -> Image.Image:
         return image.convert("RGB") if side is None else image.convert("RGB").resize((side, side))
 
     rows = [{**row, "images": [prepared(image) for image in row["images"]]} for row in tqdm(rows, desc="rows")]
@@ -101,12 +106,14 @@ def main() -> None:
     print(f"\n{'transform':<28}{'groups/s':>10}{'ms/group':>10}{'prompts':>9}")
     for name, config in {
         "reference (1 per group)": SparkConfig(),
-        "quickstart (2 per group)": SparkConfig(judge_prompts_per_group=1.5, pairwise=PairwiseConfig(0.5)),
+        "quickstart (2 per group)": SparkConfig(
+            judge_prompts_per_group=1.5, pairwise=PairwiseConfig(share_in_mixed=0.5)
+        ),
     }.items():
-        builder = JudgeBuilder(config, tokenizer=tokenizer, max_prompt_length=8192)
+        builder = JudgeBuilder(config, tokenizer=processor.tokenizer, max_prompt_length=8192)
         plans = BalanceController(config).plan(arguments.groups, 1)
         for with_images in (False, True):
-            groups = make_groups(rows, tokenizer, processor, arguments.words, arguments.groups, with_images)
+            groups = make_groups(rows, processor, arguments.words, arguments.groups, with_images)
             seconds, prompts = seconds_per_group(builder, plans, groups, arguments.repeats)
             found[name, with_images] = seconds
             label = f"{name}, {'images' if with_images else 'text'}"
@@ -120,11 +127,10 @@ def main() -> None:
     )
 
     if arguments.metrics:
-        steps = [data for _, data in sorted(read_metrics(arguments.metrics).items()) if "timing_s/step" in data]
         shares = [
             data["spark/judge/transform_seconds"] / data["timing_s/step"]
-            for data in steps
-            if "spark/judge/transform_seconds" in data
+            for data in read_metrics(arguments.metrics).values()
+            if {"spark/judge/transform_seconds", "timing_s/step"} <= set(data)
         ]
         median = statistics.median(shares)
         print(f"\nshare of a real step: median {median:.2%}, largest {max(shares):.2%} of {len(shares)} steps")

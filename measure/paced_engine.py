@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.core.sched.output import SchedulerOutput
 
 FLOOR = float(os.environ.get("SPARK_BENCH_DECODE_MS", "0")) / 1000
 """Seconds from the start of one step to the start of the next, at least."""
@@ -20,11 +22,11 @@ FLOOR = float(os.environ.get("SPARK_BENCH_DECODE_MS", "0")) / 1000
 class PacedScheduler(AsyncScheduler):
     """vLLM's scheduler; starts no step sooner than :data:`FLOOR` after the one before."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._next = 0.0
 
-    def schedule(self, *args, **kwargs):
+    def schedule(self, *args: Any, **kwargs: Any) -> SchedulerOutput:
         """As vLLM's, after a wait. New requests are seen after the wait, as on an engine that is busy with a step."""
         time.sleep(max(0.0, self._next - time.monotonic()))
         self._next = time.monotonic() + FLOOR

@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 
 import ray
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 from verl.utils.tokenizer import get_processor_token_id
@@ -32,7 +33,8 @@ def response_length(key: str, longest: int) -> int:
 class LongTail:
     """A single-turn loop's responses really are sampled, and as long as the distribution says."""
 
-    async def run(self, sampling_params: dict[str, Any], **kwargs):
+    async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
+        """As the loop's own, with the length fixed."""
         about = (kwargs.get("extra_info") or {}).get("objective", "policy")
         length = response_length(f"{kwargs['index']}/{about}/{kwargs['session_id']}", self.response_length)
         media = (get_processor_token_id(self.processor, kind) for kind in ("image", "video"))
@@ -50,7 +52,7 @@ class SparkLongTailLoop(LongTail, SharedSingleTurnLoop):
     """With the loop that SPARK's worker uses."""
 
 
-def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
+def compute_score(data_source: str, solution_str: str, ground_truth: Any, **_: Any) -> dict[str, Any]:
     """verl's signature: half of all texts are right, by their checksum, so that most groups have both outcomes.
 
     The checksum is the answer as well: a right and a wrong response with the same answer would make no judge prompt.
@@ -63,7 +65,7 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kw
 class BarrierWorker(SparkWorker):
     """SPARK's worker, but judge prompts wait until every policy prompt of the step has ended."""
 
-    async def _launch_judge_prompts(self, group) -> None:
+    async def _launch_judge_prompts(self, group: Any) -> None:
         # One worker holds all groups of a step (agent.num_workers=1), and registers them before the first one ends.
         while any(other.ended < other.expected for other in self._groups.values()):
             await asyncio.sleep(0.005)
@@ -73,6 +75,6 @@ class BarrierWorker(SparkWorker):
 class BarrierManager(AgentLoopManagerTQ):
     """Starts :class:`BarrierWorker`."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.agent_loop_workers_class = ray.remote(BarrierWorker)

@@ -37,12 +37,14 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from runs import BENCHMARKS, STOCK_VERL, run
+from scipy import stats
 
 POLICY_PROMPTS, SAMPLES = 8, 8
 JUDGE_PROMPTS = 2  # per policy prompt
@@ -119,28 +121,28 @@ def arms(
     }
 
 
-def ratio(above: np.ndarray, below: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Ratio of medians with its 95 % bootstrap interval."""
-    draws = [np.median(rng.choice(above, above.size)) / np.median(rng.choice(below, below.size)) for _ in range(2000)]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(np.median(above) / np.median(below)), float(low), float(high)
+Estimate = tuple[float, float, float]
+"""A value and its 95 % bootstrap interval."""
 
 
-def hidden_share(
-    spark: np.ndarray, barrier: np.ndarray, policy: np.ndarray, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """(barrier - spark) / (barrier - policy) of mean seconds of generation, with its 95 % bootstrap interval.
+def _bootstrapped(samples: tuple[np.ndarray, ...], statistic: Callable[..., float], paired: bool) -> Estimate:
+    found = stats.bootstrap(
+        samples, statistic, paired=paired, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return float(statistic(*samples)), float(found.low), float(found.high)
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> Estimate:
+    """Ratio of medians."""
+    return _bootstrapped((above, below), lambda a, b: np.median(a) / np.median(b), paired=False)
+
+
+def hidden_share(spark: np.ndarray, barrier: np.ndarray, policy: np.ndarray) -> Estimate:
+    """(barrier - spark) / (barrier - policy) of mean seconds of generation.
 
     Steps of the three arms are drawn together: they have the same questions, and responses of the same lengths.
     """
-
-    def share(drawn: np.ndarray) -> float:
-        above, below = barrier[drawn] - spark[drawn], barrier[drawn] - policy[drawn]
-        return float(above.mean() / below.mean())
-
-    every = np.arange(spark.size)
-    low, high = np.percentile([share(rng.choice(every, every.size)) for _ in range(2000)], [2.5, 97.5])
-    return share(every), float(low), float(high)
+    return _bootstrapped((spark, barrier, policy), lambda s, b, p: (b - s).mean() / (b - p).mean(), paired=True)
 
 
 def hidden_at_best(prompts: int, longest: int, steps: int = 500) -> float:
@@ -176,7 +178,6 @@ def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
     for arm, stages in medians.items():
         tokens = np.median([step["perf/total_num_tokens"] for step in found[arm]])
         print(f"{arm:<20}" + "".join(f"{value:>15.2f}" for value in stages.values()) + f"{tokens:>14.0f}")
-    rng = np.random.default_rng(0)
 
     def per_token(arm: str) -> np.ndarray:
         return seconds(arm, "step") / np.array([step["perf/total_num_tokens"] for step in found[arm]])
@@ -188,13 +189,13 @@ def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
     if {"spark", "two-phase: policy", "two-phase: judge"} <= set(found):
         two_phase = seconds("two-phase: policy", "step") + seconds("two-phase: judge", "step")
         sides["spark / two-phase"] = (seconds("spark", "step"), two_phase)
-    ratios = {name: ratio(above, below, rng) for name, (above, below) in sides.items()}
+    ratios = {name: ratio(above, below) for name, (above, below) in sides.items()}
     print()
     for name, (value, low, high) in ratios.items():
         print(f"{name:<26}{value:>8.2f}   95 % interval {low:.2f} to {high:.2f}")
     figures = {"medians": medians, "ratios": ratios, "steps": found}
     if {"spark", "barrier", "two-phase: policy"} <= set(found):
-        hidden = hidden_share(*(seconds(arm, "gen") for arm in ("spark", "barrier", "two-phase: policy")), rng)
+        hidden = hidden_share(*(seconds(arm, "gen") for arm in ("spark", "barrier", "two-phase: policy")))
         value, low, high = hidden
         print(f"{'judge generation hidden':<26}{value:>8.0%}   95 % interval {low:.0%} to {high:.0%}")
         print(f"{'by lengths alone':<26}{at_best:>8.0%}")
@@ -204,7 +205,7 @@ def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
 
 def scale(data: Path, model: Path, folder: Path, loops: Path, longest: int, steps: int, repeats: int) -> list[dict]:
     """SPARK beside GRPO at growing batches and with two ranks; prints and returns a row for each size."""
-    rows, rng = [], np.random.default_rng(0)
+    rows = []
     for prompts, ranks in SCALES:
         todo = arms(interleave(data, folder, prompts), loops, longest, prompts, ranks)
         seconds: dict[str, list[float]] = {"spark": [], "grpo": []}
@@ -213,7 +214,7 @@ def scale(data: Path, model: Path, folder: Path, loops: Path, longest: int, step
                 module, overrides = todo[name]
                 as_many = steps * max(SCALES)[0] // prompts
                 values += [step["timing_s/step"] for step in run(overrides, data, model, as_many, 1, module)]
-        value, low, high = ratio(np.array(seconds["spark"]), np.array(seconds["grpo"]), rng)
+        value, low, high = ratio(np.array(seconds["spark"]), np.array(seconds["grpo"]))
         rows.append({"prompts": prompts, "ranks": ranks, "ratio": value, "low": low, "high": high, **seconds})
         print(
             f"{prompts:>3} policy prompts, {ranks} ranks: spark {np.median(seconds['spark']):.2f} s,"

@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,35 +22,67 @@ import hydra
 import psutil
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from spark_verl import compat
 from spark_verl.checks import budget, rules
 
 
 def prepare(config: DictConfig) -> None:
-    """Check versions, config and files, and choose the platform. Changes ``config`` in place.
+    """Check versions, config and files, and make the config and this process ready for verl: :data:`PREPARATION`.
 
     Raises:
         ValueError, FileNotFoundError, AssertionError: From the checks; the message says what to change.
         spark_verl.compat.NotReadyError: The installation does not fit.
     """
+    for step in PREPARATION:
+        step(config)
+
+
+def dry_run() -> bool:
+    """Whether the run is to be checked only (``DRY_RUN=1``): neither Ray nor a GPU is needed."""
+    return os.environ.get("DRY_RUN") == "1"
+
+
+def check_versions(config: DictConfig) -> None:
+    """The installed verl and vLLM are those that this package was written against."""
     compat.assert_versions()
-    rules.check(config)
+
+
+def expand_home(config: DictConfig) -> None:
+    """Replace a leading ``~`` in paths: not everything that opens them later does."""
+    for key in ("data.train_files", "data.val_files", "actor_rollout_ref.model.path", "trainer.default_local_dir"):
+        value = OmegaConf.select(config, key)
+        if isinstance(value, ListConfig):
+            OmegaConf.update(config, key, [os.path.expanduser(str(item)) for item in value])
+        elif value is not None:
+            OmegaConf.update(config, key, os.path.expanduser(str(value)))
+
+
+def check_devices(config: DictConfig) -> None:
+    """There are the GPUs that the run asks for; a dry run needs none."""
     if not dry_run():
         rules.check_devices(config)
-    compat.configure(config)
-    compat.reserve_cpus(config)
+
+
+def name_metrics_file(config: DictConfig) -> None:
+    """Have verl's file logger write into the run's folder, where nothing else is asked for."""
     if "VERL_FILE_LOGGER_ROOT" not in os.environ:
         folder = Path(str(config.trainer.default_local_dir)).expanduser().absolute()
         os.environ.setdefault(compat.METRICS_VARIABLE, str(folder / "metrics.jsonl"))
-    compat.carry_environment(config)
-    compat.mend_models(config)
+
+
+def check_installation(config: DictConfig) -> None:
+    """verl loaded this package as a plugin, and vLLM is there."""
     if dry_run():
         # verl looks up vLLM's version; a recipe for GPUs can be checked where only the CPU build is installed.
         compat.alias_vllm_distribution()
     else:
         compat.assert_ready()
+
+
+def check_with_verl(config: DictConfig) -> None:
+    """verl's own checks."""
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
     from verl.utils.device import auto_set_device
@@ -58,9 +91,28 @@ def prepare(config: DictConfig) -> None:
     validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
 
 
-def dry_run() -> bool:
-    """Whether the run is to be checked only (``DRY_RUN=1``): neither Ray nor a GPU is needed."""
-    return os.environ.get("DRY_RUN") == "1"
+PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
+    # With other versions nothing that follows means anything.
+    check_versions,
+    # Before the checks: they look at the paths that the run will open.
+    expand_home,
+    # While nothing of verl is imported and no process is changed: what must be refused is refused within a second.
+    rules.check,
+    check_devices,
+    # Before the first import of verl, which settles on a platform for good.
+    compat.configure,
+    # After configure, which says whether the run has a Ray of its own.
+    compat.reserve_cpus,
+    # Before carry_environment, which hands its variable on, and after configure, whose variables come first.
+    name_metrics_file,
+    compat.carry_environment,
+    compat.mend_models,
+    # Imports verl, and looks at what verl has loaded.
+    check_installation,
+    # The config as verl will get it.
+    check_with_verl,
+)
+"""What is done before Ray starts, in this order. Checks only look; the others change the config or this process."""
 
 
 def show(config: DictConfig) -> None:
@@ -105,7 +157,7 @@ def run(config: DictConfig) -> None:
     class SparkTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
         """verl's task runner in whose process SparkTrainer is registered."""
 
-        def run(self, config):
+        def run(self, config: DictConfig) -> None:
             # The import registers trainer_mode "spark".
             from spark_verl.trainer.trainer import SparkTrainer
 

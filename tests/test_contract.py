@@ -2,7 +2,7 @@
 
 Most of them are private or undocumented, so an upgrade can change any of them. It then fails here, in one obvious
 place, with the name and both signatures, rather than minutes into a run. The pins in ``setup.py`` and
-``spark_verl/compat/checks.py`` move together with this table.
+``spark_verl/compat/ready.py`` move together with this table.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+COMPAT = Path(__file__).resolve().parents[1] / "spark_verl" / "compat"
 
 EXISTS = None
 """The attribute must be there; its signature does not matter."""
 
 # (module, attribute path, names of the parameters)
 CONTRACT = [
-    # platform: verl chooses and asks its device
+    # the CPU: verl chooses and asks its device
     ("verl", "__version__", EXISTS),
     ("verl.plugin.platform", "PlatformBase", EXISTS),
     ("verl.plugin.platform", "get_platform", ""),
@@ -34,10 +38,21 @@ CONTRACT = [
     ("verl.workers.engine.base", "EngineRegistry.get_engine_cls", "model_type backend"),
     ("verl.third_party.vllm", "vllm_version", EXISTS),
     ("torch.distributed.fsdp", "CPUOffloadPolicy", "pin_memory"),
+    ("importlib.metadata", "version", "distribution_name"),
     ("vllm._custom_ops", "_supports_onednn", EXISTS),
     ("vllm.model_executor.layers.utils", "dispatch_cpu_unquantized_gemm", "layer remove_weight"),
     ("vllm.plugins", "load_general_plugins", ""),
+    # what is replaced on every device
     ("verl.utils.tracking", "FileLogger", "project_name experiment_name"),
+    ("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets", "model fsdp_transformer_layer_cls_to_wrap"),
+    (
+        "verl.models.transformers.qwen2_vl",
+        "_get_input_embeds",
+        "model input_ids attention_mask pixel_values pixel_values_videos image_grid_thw video_grid_thw",
+    ),
+    ("verl.utils.transformers_compat", "unpack_visual_output", EXISTS),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "tq", EXISTS),
+    ("verl.trainer.ppo.v1.agent_loop_tq", "list_of_dict_to_tensordict", "list_of_dicts"),
     # main: how a run is started
     ("verl.trainer.main_ppo", "run_ppo", "config task_runner_class"),
     ("verl.trainer.main_ppo", "TaskRunnerV1.__ray_metadata__.modified_class.run", "self config"),
@@ -218,9 +233,17 @@ def test_installed_symbol_is_the_one_we_rely_on(installed, module, path, paramet
         assert found["signature"] == parameters, f"{module}:{path} changed its parameters"
 
 
-def test_abstract_platform_is_complete():
+def test_whatever_is_replaced_is_in_the_table() -> None:
+    listed = {(module, path) for module, path, _ in CONTRACT}
+    sources = [path.read_text(encoding="utf-8") for path in COMPAT.glob("*.py") if path.name != "replace.py"]
+    replaced = re.findall(r'@replaces\("([\w.]+)", "(\w+)"\)', "".join(sources))
+    assert len(replaced) == sum(source.count("@replaces(") for source in sources) > 0
+    assert set(replaced) <= listed
+
+
+def test_abstract_platform_is_complete() -> None:
     """Every method that verl's platform declares abstract has an answer on the CPU."""
-    code = "import verl; from spark_verl.compat.cpu import PlatformCPU; PlatformCPU()"
+    code = "import verl; from spark_verl.compat.verl_cpu import PlatformCPU; PlatformCPU()"
     environment = os.environ | {"VERL_PLATFORM": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]

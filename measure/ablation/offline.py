@@ -20,24 +20,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from arms import JUDGE_PROMPTS, POLICY_PROMPTS
 from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from tqdm import tqdm
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from spark_verl.config import load_spark_config
 from spark_verl.evaluation.benchmarks import load as load_benchmark
 from spark_verl.evaluation.client import Client
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.server import SERVED_NAME, Server
-from spark_verl.judge import (
-    BalanceController,
-    Correctness,
-    JudgeBuilder,
-    JudgePrompt,
-    Rollout,
-    RolloutGroup,
-    StepOutcome,
-)
+from spark_verl.judge import BalanceController, JudgeBuilder, JudgePrompt, StepOutcome
 from spark_verl.reward import averify
+from spark_verl.reward.verifier import Verdict
+from spark_verl.vocabulary import POSITIVE_LABELS, Correctness, Rollout, RolloutGroup
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 SAMPLES = 8
@@ -61,7 +56,7 @@ async def rollouts(client: Client, question: Question, limit: int, seed: int) ->
     )
 
 
-def correctness(verdict) -> Correctness:
+def correctness(verdict: Verdict) -> Correctness:
     """As in training: what was not decided is never labelled."""
     if not verdict.decided:
         return Correctness.NOT_VERIFIED
@@ -81,7 +76,13 @@ def as_row(parent: dict[str, Any], prompt: JudgePrompt) -> dict[str, Any]:
 
 
 async def build(
-    base_url: str, rows: list[dict], questions: list[Question], config, tokenizer, seed: int, wanted: int
+    base_url: str,
+    rows: list[dict],
+    questions: list[Question],
+    config: DictConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+    wanted: int,
 ) -> list[dict]:
     """At least ``wanted`` judge rows about the questions (fewer if these run out), in the order steps need them."""
     client = Client(base_url, SERVED_NAME, concurrency=64)
@@ -106,7 +107,7 @@ async def build(
                 group = RolloutGroup(f"row-{index}", rows[i]["prompt"], truth, index, step, responses)
                 outcome.add_group(group.outcome, plan)
                 for prompt in builder.build(group, plan).prompts:
-                    outcome.add_prompt(prompt.objective, prompt.about, prompt.ground_truth in ("Yes", "A"))
+                    outcome.add_prompt(prompt.objective, prompt.about, prompt.ground_truth in POSITIVE_LABELS)
                     found.append(as_row(rows[i], prompt))
             controller.update(outcome)
     finally:

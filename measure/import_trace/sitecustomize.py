@@ -10,6 +10,9 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 # Outermost imports shorter than this are summed into the next line instead of being written on their own.
 _SHORTEST = 0.02
@@ -18,20 +21,20 @@ _SHORTEST = 0.02
 class _Frames(threading.local):
     """CPU seconds that the imports inside each import in progress have taken so far, innermost last."""
 
-    def __init__(self):
-        self.children = []
+    def __init__(self) -> None:
+        self.children: list[float] = []
 
 
-def _install(directory):
+def _install(directory: str) -> None:
     frames = _Frames()
-    self_seconds = {}
+    self_seconds: dict[str, float] = {}
 
-    def traced(original):
-        def exec_module(self, module):
+    def traced(original: Callable[[Any, ModuleType], None]) -> Callable[[Any, ModuleType], None]:
+        def exec_module(self: Any, module: ModuleType) -> None:
             frames.children.append(0.0)
             wall, cpu = time.time(), time.thread_time()
             try:
-                return original(self, module)
+                original(self, module)
             finally:
                 spent = time.thread_time() - cpu
                 top = module.__name__.partition(".")[0]

@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 
 GIB = 2**30
 RESERVE_GIB = 4.0
-"""CUDA contexts, NCCL and cuBLAS buffers, fragmentation."""
+"""CUDA contexts, NCCL and cuBLAS buffers, fragmentation. At most a quarter of the GPU: one of 4 GiB holds no model that
+could leave larger gaps, and two contexts take less than 1 GiB."""
 
 _VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -170,77 +171,93 @@ def compute(config: DictConfig, shape: ModelShape, gpu_gib: float) -> Budget:
         shape: Of ``actor_rollout_ref.model.path``.
         gpu_gib: Memory of one GPU in GiB.
     """
-    model, actor, ref, rollout = (config.actor_rollout_ref[name] for name in ("model", "actor", "ref", "rollout"))
-    ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
-    n = shape.parameters
-    trainable = _trainable(model, shape)
-    budget = Budget(gpu_gib)
+    training = _training(config, shape)
+    generating = _generating(config, shape, training, gpu_gib)
+    reserve = {"reserve (contexts, buffers, fragmentation)": min(RESERVE_GIB, gpu_gib / 4)}
+    return Budget(
+        gpu_gib,
+        training={name: size / GIB for name, size in training.items() if size} | reserve,
+        generating={name: size / GIB for name, size in generating.items()} | reserve,
+        facts=_facts(config, shape, generating[_CACHE]),
+    )
 
-    # FSDP shards states over all ranks; the update runs in the arithmetic dtype, states stay in the model's.
-    states = {
-        "weights": n * _bytes(actor.fsdp_config.model_dtype) / ranks,
-        "optimizer (Adam, two moments in fp32)": trainable * 8 / ranks,
-    }
+
+_WEIGHTS, _OPTIMIZER, _REFERENCE = "weights", "optimizer (Adam, two moments in fp32)", "reference weights"
+_CACHE = "engine: KV cache"
+
+
+def _training(config: DictConfig, shape: ModelShape) -> dict[str, float]:
+    """Bytes per GPU during the update."""
+    model, actor, ref = (config.actor_rollout_ref[name] for name in ("model", "actor", "ref"))
+    ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
+    trainable, state = _trainable(model, shape), _bytes(actor.fsdp_config.model_dtype)
     tokens = actor.ppo_max_token_len_per_gpu if actor.use_dynamic_bsz else _fixed_tokens(config)
-    training = {
-        **states,
-        "gradients": trainable * _bytes(actor.fsdp_config.model_dtype) / ranks,
+    # With checkpointing each layer keeps its input, and one layer's inner tensors exist while it is recomputed: about 8
+    # of the hidden and 4 of the intermediate size per token.
+    inner = 8 * shape.hidden + 4 * shape.intermediate
+    kept = shape.layers * shape.hidden + inner if model.enable_gradient_checkpointing else shape.layers * inner
+    found = {
+        # FSDP shards states over all ranks; the update runs in the arithmetic dtype, states stay in the model's.
+        _WEIGHTS: shape.parameters * state / ranks,
+        _OPTIMIZER: trainable * 8 / ranks,
+        "gradients": trainable * state / ranks,
         # Two units are gathered at a time: the one at work and the next; embeddings and head stay gathered.
         "gathered units in bf16": 2 * (2 * shape.layer_parameters + shape.root_parameters),
-        # With checkpointing each layer keeps its input, and one layer's inner tensors exist while it is recomputed:
-        # about 8 of the hidden and 4 of the intermediate size per token.
-        "activations": 2 * tokens * (shape.layers * shape.hidden + 8 * shape.hidden + 4 * shape.intermediate),
+        "activations": 2 * tokens * kept,
         # Fused kernels work in chunks; without them logits and their gradient exist in fp32.
         "logits": 0 if model.use_fused_kernels else 8 * tokens * shape.vocab,
     }
-    if not model.enable_gradient_checkpointing:
-        training["activations"] = 2 * tokens * shape.layers * (8 * shape.hidden + 4 * shape.intermediate)
     uses_reference = actor.use_kl_loss and _lora_rank(model) == 0
     # Under FSDP2 verl keeps a model that is only evaluated on the host, whatever ref.fsdp_config.param_offload says.
     if uses_reference and not ref.fsdp_config.param_offload and ref.strategy != "fsdp2":
-        training["reference weights"] = n * _bytes(ref.fsdp_config.model_dtype) / ranks
+        found[_REFERENCE] = shape.parameters * _bytes(ref.fsdp_config.model_dtype) / ranks
+    return found
 
+
+def _generating(config: DictConfig, shape: ModelShape, training: dict[str, float], gpu_gib: float) -> dict[str, float]:
+    """Bytes per GPU while the engine generates, with what stays there of ``training``."""
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     replica = rollout.tensor_model_parallel_size
-    engine = rollout.gpu_memory_utilization * gpu_gib * GIB
-    engine_weights = 2 * n / replica
+    weights = 2 * shape.parameters / replica
     # vLLM profiles one full batch before it sizes the cache.
     profile = 2 * rollout.max_num_batched_tokens * (8 * shape.hidden + 4 * shape.intermediate) / replica
-    kv_bytes = max(0.0, engine - engine_weights - profile)
-    generating = {
-        "engine: weights in bf16": engine_weights,
+    found = {
+        "engine: weights in bf16": weights,
         "engine: activations": profile,
-        "engine: KV cache": kv_bytes,
+        _CACHE: max(0.0, rollout.gpu_memory_utilization * gpu_gib * GIB - weights - profile),
     }
     if not actor.fsdp_config.param_offload:
-        generating["actor weights"] = states["weights"]
+        found["actor weights"] = training[_WEIGHTS]
     if not actor.fsdp_config.optimizer_offload:
-        generating["optimizer"] = states["optimizer (Adam, two moments in fp32)"]
-    if "reference weights" in training:
-        generating["reference weights"] = training["reference weights"]
-    reserve = {"reserve (contexts, buffers, fragmentation)": RESERVE_GIB}
-    budget.training = {k: v / GIB for k, v in training.items() if v} | reserve
-    budget.generating = {k: v / GIB for k, v in generating.items()} | reserve
+        found["optimizer"] = training[_OPTIMIZER]
+    if _REFERENCE in training:
+        found[_REFERENCE] = training[_REFERENCE]
+    return found
 
-    prompts, n_samples = config.data.train_batch_size, rollout.n
-    per_token = 2 * 2 * shape.layers * shape.kv_heads * shape.head_dim / replica
-    full = config.data.max_prompt_length + config.data.max_response_length
-    budget.facts = {"parameters (million)": n / 1e6, "trainable parameters (million)": trainable / 1e6}
-    budget.facts["policy sequences"] = prompts * n_samples
-    if config.spark.enable:
-        spark = config.spark
-        asked = {"judge": spark.judge_prompts_per_group, "reflection": spark.reflection_prompts_per_group}
+
+def _facts(config: DictConfig, shape: ModelShape, cache_bytes: float) -> dict[str, float]:
+    """Parameters, sequences and tokens per step, and what the cache of one engine holds."""
+    rollout, spark, prompts = config.actor_rollout_ref.rollout, config.spark, config.data.train_batch_size
+    sequences = {"policy sequences": prompts * rollout.n}
+    if spark.enable:
         # Which of the two a group gives is not known yet: the larger number, as this is a limit.
-        judged = max(spark.pairwise.n or n_samples, spark.pointwise.n or n_samples)
-        budget.facts["judge sequences (expected)"] = prompts * asked["judge"] * judged
-        budget.facts["reflection sequences (expected)"] = (
-            prompts * asked["reflection"] * (spark.reflection.n or n_samples)
-        )
-    sequences = sum(value for name, value in budget.facts.items() if "sequences" in name)
-    budget.facts["tokens at most"] = sequences * full
-    budget.facts["tokens at most per rank"] = sequences * full / ranks
-    budget.facts["kv cache, tokens per engine"] = kv_bytes / per_token
-    budget.facts["kv cache, sequences at full length"] = kv_bytes / per_token / full
-    return budget
+        judged = max(spark.pairwise.n or rollout.n, spark.pointwise.n or rollout.n)
+        reflected = spark.reflection.n or rollout.n
+        sequences["judge sequences (expected)"] = prompts * spark.judge_prompts_per_group * judged
+        sequences["reflection sequences (expected)"] = prompts * spark.reflection_prompts_per_group * reflected
+    full = config.data.max_prompt_length + config.data.max_response_length
+    tokens = sum(sequences.values()) * full
+    # Keys and values in bf16.
+    per_token = 2 * 2 * shape.layers * shape.kv_heads * shape.head_dim / rollout.tensor_model_parallel_size
+    return {
+        "parameters (million)": shape.parameters / 1e6,
+        "trainable parameters (million)": _trainable(config.actor_rollout_ref.model, shape) / 1e6,
+        **sequences,
+        "tokens at most": tokens,
+        "tokens at most per rank": tokens / (config.trainer.n_gpus_per_node * config.trainer.nnodes),
+        "kv cache, tokens per engine": cache_bytes / per_token,
+        "kv cache, sequences at full length": cache_bytes / per_token / full,
+    }
 
 
 def _bytes(dtype: str | None) -> int:
@@ -263,23 +280,3 @@ def _trainable(model: DictConfig, shape: ModelShape) -> int:
 def _fixed_tokens(config: DictConfig) -> int:
     full = config.data.max_prompt_length + config.data.max_response_length
     return int(config.actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu or 1) * full
-
-
-def check_images(config: DictConfig, pixels: int) -> None:
-    """The images of a row must leave room for its question.
-
-    Args:
-        config: The whole config.
-        pixels: Of all images of the row that has most.
-
-    Raises:
-        ValueError: They alone fill ``data.max_prompt_length``, and such rows are not filtered out.
-    """
-    patch = int(config.data.get("image_patch_size", 14)) * 2
-    tokens = pixels // patch**2
-    if tokens >= config.data.max_prompt_length and not config.data.filter_overlong_prompts:
-        raise ValueError(
-            f"data.max_prompt_length={config.data.max_prompt_length} is too small: a row has images of {pixels:,}"
-            f" pixels, which are {tokens:,} tokens; raise it, write the data with a smaller --max_pixels, or leave such"
-            " rows out (data.filter_overlong_prompts=true)"
-        )

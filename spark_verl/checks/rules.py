@@ -1,24 +1,138 @@
-"""Checks that end in one clear line before Ray starts, instead of a stack trace from a worker minutes later."""
+"""Checks that end in one clear line before Ray starts, instead of a stack trace from a worker minutes later.
+
+They look, and change nothing. None of them needs verl.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from spark_verl import compat
-from spark_verl.checks.budget import check_images
 from spark_verl.compat import bootstrap
 from spark_verl.config import SparkConfig, load_spark_config
-from spark_verl.data.check import check_file
+from spark_verl.data.check import check_file, check_images
 from spark_verl.judge.templates import TemplateSet
+from spark_verl.vocabulary import JUDGE_OBJECTIVES
+
+
+class Rule(NamedTuple):
+    """What SPARK needs of verl's config.
+
+    Attributes:
+        key: Dotted key that the rule is about.
+        holds: Of (the key's value, the whole config).
+        message: What follows the key when it does not hold; ``{value}`` and ``{config.other.key}`` are filled in.
+        where: Dotted key of the switch without which the rule is void; None for a rule that always applies.
+    """
+
+    key: str
+    holds: Callable[[Any, DictConfig], bool]
+    message: str
+    where: str | None = None
+
+
+def _off(value: Any, config: DictConfig) -> bool:
+    return not value
+
+
+def _is_multiple(value: int, of: int) -> bool:
+    return of > 0 and value % of == 0
+
+
+def _holds_one_sequence(limit: int, config: DictConfig) -> bool:
+    return limit >= config.data.max_prompt_length + config.data.max_response_length
+
+
+_ONE_SEQUENCE = (
+    "({value}) must hold one sequence ({config.data.max_prompt_length} + {config.data.max_response_length} tokens)"
+)
+
+RULES = (
+    Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),
+    Rule(
+        "trainer.v1.trainer_mode",
+        lambda value, config: value == "spark",
+        "must be spark, got {value} (for plain GRPO set spark.enable=false, for verl's other trainers use"
+        " verl.trainer.main_ppo)",
+    ),
+    Rule(
+        "algorithm.adv_estimator",
+        lambda value, config: value == "grpo",
+        "must be grpo, got {value}: policy and judge rows are compared within their own groups",
+    ),
+    Rule("critic.enable", _off, "must be unset or false: rows are compared within their groups, without values"),
+    Rule("distillation.enabled", _off, "must be false: a teacher's loss on judge rows is not defined"),
+    Rule(
+        "algorithm.filter_groups.enable",
+        _off,
+        "must be false: refilling would sample prompts after their judge prompts",
+    ),
+    Rule(
+        "trainer.v1.sampler.custom_sampler",
+        lambda value, config: not value.get("path"),
+        "must be unset: spark_verl has its own sampler",
+    ),
+    Rule(
+        "trainer.v1.sampler.sync_refill_failed_groups",
+        _off,
+        "must be false: a group that fails is counted and left out",
+    ),
+    Rule(
+        "reward.reward_model.enable",
+        lambda value, config: not value or config.reward.reward_model.enable_resource_pool,
+        "needs reward.reward_model.enable_resource_pool=true: judge labels are needed while rollouts run",
+    ),
+    Rule(
+        "reward.reward_model.enable",
+        lambda value, config: not value or config.reward.num_workers > 0,
+        "needs reward.num_workers of at least 1: these workers know the model's address",
+    ),
+    Rule("actor_rollout_ref.rollout.n", lambda value, config: value >= 2, "must be at least 2, got {value}"),
+    Rule(
+        "algorithm.rollout_correction.bypass_mode",
+        lambda value, config: not value or config.actor_rollout_ref.rollout.calculate_log_probs,
+        "takes the sampler's log-probabilities as old ones and needs"
+        " actor_rollout_ref.rollout.calculate_log_probs=true",
+    ),
+    *(
+        Rule(
+            f"spark.{objective}.max_response_length",
+            lambda value, config: value is None or value <= config.data.max_response_length,
+            "({value}) must not exceed data.max_response_length ({config.data.max_response_length})",
+        )
+        for objective in JUDGE_OBJECTIVES
+    ),
+    Rule(
+        "actor_rollout_ref.rollout.max_model_len",
+        lambda value, config: value is None or _holds_one_sequence(value, config),
+        "({value}) must hold data.max_prompt_length + data.max_response_length ({config.data.max_prompt_length} +"
+        " {config.data.max_response_length})",
+    ),
+    *(
+        Rule(f"actor_rollout_ref.{limit}", _holds_one_sequence, _ONE_SEQUENCE, where=f"actor_rollout_ref.{switch}")
+        for limit, switch in (
+            ("actor.ppo_max_token_len_per_gpu", "actor.use_dynamic_bsz"),
+            ("rollout.log_prob_max_token_len_per_gpu", "rollout.log_prob_use_dynamic_bsz"),
+            ("ref.log_prob_max_token_len_per_gpu", "ref.log_prob_use_dynamic_bsz"),
+        )
+    ),
+    Rule(
+        "data.train_batch_size",
+        lambda value, config: _is_multiple(value, config.actor_rollout_ref.actor.ppo_mini_batch_size),
+        "({value}) must be a multiple of actor.ppo_mini_batch_size"
+        " ({config.actor_rollout_ref.actor.ppo_mini_batch_size})",
+    ),
+)
 
 
 def check(config: DictConfig) -> SparkConfig:
-    """Check what can be checked without verl: SPARK's block, what it cannot be combined with, and files.
+    """Check SPARK's block, what it needs of verl's config, and files.
 
     Args:
         config: The composed config.
@@ -31,8 +145,10 @@ def check(config: DictConfig) -> SparkConfig:
         FileNotFoundError: A file or folder that the config names does not exist.
     """
     spark = load_spark_config(config)
-    _expand_user(config)
-    _check_combinations(config)
+    for rule in RULES:
+        value, applies = OmegaConf.select(config, rule.key), rule.where is None or OmegaConf.select(config, rule.where)
+        if applies and not rule.holds(value, config):
+            raise ValueError(f"{rule.key} {rule.message.format(value=value, config=config)}")
     if spark.enable:
         templates = TemplateSet.load(spark.templates)
         for objective, label_form in spark.used_label_forms():
@@ -43,125 +159,12 @@ def check(config: DictConfig) -> SparkConfig:
     return spark
 
 
-def _expand_user(config: DictConfig) -> None:
-    """Replace a leading ``~`` in paths: not everything that opens them later does."""
-    for node, key in (
-        (config.data, "train_files"),
-        (config.data, "val_files"),
-        (config.actor_rollout_ref.model, "path"),
-        (config.trainer, "default_local_dir"),
-    ):
-        value = node[key]
-        if isinstance(value, list | ListConfig):
-            node[key] = [os.path.expanduser(str(item)) for item in value]
-        elif value is not None:
-            node[key] = os.path.expanduser(str(value))
-
-
-def _check_combinations(config: DictConfig) -> None:
-    """What SPARK needs of verl's config."""
-    batch, mini = config.data.train_batch_size, config.actor_rollout_ref.actor.ppo_mini_batch_size
-    rules = [
-        (config.trainer.use_v1, "trainer.use_v1 must be true: SPARK is built on verl's V1 trainer"),
-        (
-            config.trainer.v1.trainer_mode == "spark",
-            f"trainer.v1.trainer_mode must be spark, got {config.trainer.v1.trainer_mode}"
-            " (for plain GRPO set spark.enable=false, for verl's other trainers use verl.trainer.main_ppo)",
-        ),
-        (
-            config.algorithm.adv_estimator == "grpo",
-            f"algorithm.adv_estimator must be grpo, got {config.algorithm.adv_estimator}:"
-            " policy and judge rows are compared within their own groups",
-        ),
-        (
-            not config.critic.enable,
-            "critic.enable must be unset or false: rows are compared within their groups, without values",
-        ),
-        (
-            not config.distillation.enabled,
-            "distillation.enabled must be false: a teacher's loss on judge rows is not defined",
-        ),
-        (
-            not config.algorithm.filter_groups.enable,
-            "algorithm.filter_groups.enable must be false: refilling would sample prompts after their judge prompts",
-        ),
-        (
-            not config.trainer.v1.sampler.custom_sampler.get("path"),
-            "trainer.v1.sampler.custom_sampler must be unset: spark_verl has its own sampler",
-        ),
-        (
-            not config.trainer.v1.sampler.sync_refill_failed_groups,
-            "trainer.v1.sampler.sync_refill_failed_groups must be false: a group that fails is counted and left out",
-        ),
-        (
-            not config.reward.reward_model.enable or config.reward.reward_model.enable_resource_pool,
-            "reward.reward_model.enable needs reward.reward_model.enable_resource_pool=true: judge labels are needed"
-            " while rollouts run",
-        ),
-        (
-            not config.reward.reward_model.enable or config.reward.num_workers > 0,
-            "reward.reward_model.enable needs reward.num_workers of at least 1: these workers know the model's address",
-        ),
-        (
-            config.actor_rollout_ref.rollout.n >= 2,
-            f"actor_rollout_ref.rollout.n must be at least 2, got {config.actor_rollout_ref.rollout.n}",
-        ),
-        (
-            config.actor_rollout_ref.rollout.calculate_log_probs or not config.algorithm.rollout_correction.bypass_mode,
-            "algorithm.rollout_correction.bypass_mode takes the sampler's log-probabilities as old ones and needs"
-            " actor_rollout_ref.rollout.calculate_log_probs=true",
-        ),
-        *(
-            (
-                limit is None or limit <= config.data.max_response_length,
-                f"spark.{name}.max_response_length ({limit}) must not exceed data.max_response_length"
-                f" ({config.data.max_response_length})",
-            )
-            for name in ("pointwise", "pairwise", "reflection")
-            for limit in [config.spark[name].max_response_length]
-        ),
-        (
-            config.actor_rollout_ref.rollout.max_model_len is None
-            or config.actor_rollout_ref.rollout.max_model_len
-            >= config.data.max_prompt_length + config.data.max_response_length,
-            f"actor_rollout_ref.rollout.max_model_len ({config.actor_rollout_ref.rollout.max_model_len}) must hold"
-            f" data.max_prompt_length + data.max_response_length"
-            f" ({config.data.max_prompt_length} + {config.data.max_response_length})",
-        ),
-        (
-            not config.actor_rollout_ref.actor.use_dynamic_bsz
-            or config.actor_rollout_ref.actor.ppo_max_token_len_per_gpu
-            >= config.data.max_prompt_length + config.data.max_response_length,
-            f"actor.ppo_max_token_len_per_gpu ({config.actor_rollout_ref.actor.ppo_max_token_len_per_gpu}) must hold"
-            f" one sequence ({config.data.max_prompt_length} + {config.data.max_response_length} tokens)",
-        ),
-        *(
-            (
-                not part.log_prob_use_dynamic_bsz
-                or part.log_prob_max_token_len_per_gpu
-                >= config.data.max_prompt_length + config.data.max_response_length,
-                f"{name}.log_prob_max_token_len_per_gpu ({part.log_prob_max_token_len_per_gpu}) must hold one sequence"
-                f" ({config.data.max_prompt_length} + {config.data.max_response_length} tokens)",
-            )
-            for name in ("rollout", "ref")
-            for part in [config.actor_rollout_ref[name]]
-        ),
-        (
-            mini > 0 and batch % mini == 0,
-            f"data.train_batch_size ({batch}) must be a multiple of actor.ppo_mini_batch_size ({mini})",
-        ),
-    ]
-    for holds, message in rules:
-        if not holds:
-            raise ValueError(message)
-
-
 def _check_data(config: DictConfig, rows: int) -> None:
     """Data files exist, have verl's columns, and a sample of their rows can be trained on."""
     pixels = 0
     for key in ("train_files", "val_files"):
         value = config.data[key]
-        for file in value if isinstance(value, list | ListConfig) else [value]:
+        for file in value if isinstance(value, ListConfig) else [value]:
             path = Path(str(file)).expanduser()
             if "://" in str(file):
                 continue

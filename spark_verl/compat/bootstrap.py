@@ -1,4 +1,4 @@
-"""From ``trainer.device=cpu`` in the config to the CPU platform in every process of the run.
+"""From the config to the environment of every process of the run, and with ``trainer.device=cpu`` to verl on the CPU.
 
 verl picks its platform once per process, from ``VERL_PLATFORM``, when something first asks for it. So the driver sets
 the variable before it imports ``verl.trainer`` or ``verl.workers``, and Ray's runtime environment carries it to all
@@ -10,9 +10,10 @@ Nothing here imports verl at module level.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 PLATFORM_VARIABLE = "VERL_PLATFORM"
 PLATFORM_NAME = "cpu"
@@ -20,6 +21,20 @@ LOCAL = "local"
 """Ray's word for a cluster of one's own."""
 RUNNING_CLUSTER = Path("/tmp/ray/ray_current_cluster")
 """Where ``ray start`` notes the cluster of this machine, which a run on GPUs without an address joins."""
+MODEL_FIXES = "spark_verl.compat.verl_models"
+
+_RAY = "ray_kwargs.ray_init"
+_VARIABLES = f"{_RAY}.runtime_env.env_vars"
+
+_CARRIED = (
+    "VERL_FILE_LOGGER_PATH",
+    "VERL_FILE_LOGGER_ROOT",
+    "VERL_LOGGING_LEVEL",
+    "TENSORBOARD_DIR",
+    "WANDB_MODE",
+    "HF_HUB_OFFLINE",
+)
+"""What a user sets beside the training command and the run's processes read, none of it secret."""
 
 # verl bundles this many logical CPUs with each rank (ResourcePoolManager.max_colocate_count).
 _CPUS_PER_RANK = 3
@@ -27,13 +42,18 @@ _CPUS_PER_RANK = 3
 _SPARE_CPUS = 4
 
 
+def _requested_platform() -> str:
+    """What ``VERL_PLATFORM`` says, as verl reads it."""
+    return os.environ.get(PLATFORM_VARIABLE, "").strip().lower()
+
+
 def is_active() -> bool:
-    """Return whether this process was asked to run verl on the CPU platform."""
-    return os.environ.get(PLATFORM_VARIABLE, "").strip().lower() == PLATFORM_NAME
+    """Whether this process was asked to run verl on the CPU."""
+    return _requested_platform() == PLATFORM_NAME
 
 
 def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
-    """Return the environment of every process of a CPU run.
+    """The environment of every process of a CPU run.
 
     Args:
         n_ranks: FSDP ranks (and vLLM replicas) that share this machine; its cores are divided among them. A rank and
@@ -42,7 +62,7 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
     Returns:
         Variable → value. What is already set in ``os.environ`` wins, except for the platform itself.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     defaults = {
         # The FSDP engine is registered for "cuda" and "npu"; nothing in it needs either.
         "VERL_ENGINE_DEVICE": "cuda",
@@ -72,78 +92,49 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
     }
     environment = {name: os.environ.get(name, value) for name, value in defaults.items()}
-    environment[PLATFORM_VARIABLE] = PLATFORM_NAME
-    return environment
+    return environment | {PLATFORM_VARIABLE: PLATFORM_NAME}
 
 
 def install() -> None:
-    """Put the platform and its patches into this process. Idempotent; needs ``VERL_PLATFORM=cpu``.
+    """Put the platform, and the patches that it needs, into this process, where ``VERL_PLATFORM=cpu``.
+
+    Must run before ``verl.workers`` is imported, which binds two of the names that are replaced; the plugin does,
+    because verl loads plugins at the end of its own ``__init__``.
 
     Raises:
-        RuntimeError: ``VERL_PLATFORM`` says otherwise, or verl has already settled on another platform.
+        RuntimeError: verl has already settled on another platform.
     """
-    if not is_active():
-        raise RuntimeError(f"{PLATFORM_VARIABLE} must be {PLATFORM_NAME!r} before the CPU platform is installed")
-    from spark_verl.compat import patches
-
-    patches.apply()
-
     from verl.plugin.platform import platform_manager
 
-    from spark_verl.compat.cpu import PlatformCPU
+    from spark_verl.compat import torch_cpu, verl_cpu, vllm_cpu
 
+    verl_cpu.use_one_gloo_backend()
+    torch_cpu.never_pin_offloaded_memory()
+    vllm_cpu.alias_vllm_distribution()
     chosen = platform_manager._current_platform
-    if chosen is not None and not isinstance(chosen, PlatformCPU):
+    if chosen is not None and not isinstance(chosen, verl_cpu.PlatformCPU):
         raise RuntimeError(
             f"verl already runs on platform {chosen.device_name!r} in this process: set {PLATFORM_VARIABLE}="
             f"{PLATFORM_NAME} (or call spark_verl.compat.configure) before anything of verl is imported"
         )
 
 
-_CARRIED = (
-    "VERL_FILE_LOGGER_PATH",
-    "VERL_FILE_LOGGER_ROOT",
-    "VERL_LOGGING_LEVEL",
-    "TENSORBOARD_DIR",
-    "WANDB_MODE",
-    "HF_HUB_OFFLINE",
-)
-"""What a user sets beside the training command and the run's processes read, none of it secret."""
-
-
-def carry_environment(config: Any) -> None:
-    """Put the variables of :data:`_CARRIED` that are set here into the run's runtime environment.
-
-    Processes of a Ray cluster that was started earlier have the environment of ``ray start``, not that of the command
-    that joins it; metrics would go to another file than the one asked for. Changes ``config`` in place.
-    """
-    from omegaconf import open_dict
-
-    found = {name: os.environ[name] for name in _CARRIED if name in os.environ}
-    with open_dict(config):
-        ray_init = config.ray_kwargs.ray_init
-        if found:
-            if ray_init.get("runtime_env") is None:
-                ray_init.runtime_env = {}
-            ray_init.runtime_env.env_vars = found | _as_strings(ray_init.runtime_env.get("env_vars"))
-
-
-def names_cluster(config: Any) -> bool:
-    """Return whether a running Ray cluster is named, in ``ray_kwargs.ray_init.address`` or ``RAY_ADDRESS``."""
+def names_cluster(config: DictConfig) -> bool:
+    """Whether a running Ray cluster is named, in ``ray_kwargs.ray_init.address`` or ``RAY_ADDRESS``."""
     address = config.ray_kwargs.ray_init.get("address") or os.environ.get("RAY_ADDRESS") or LOCAL
     return address != LOCAL
 
 
-def configure(config: Any) -> dict[str, str]:
+def configure(config: DictConfig) -> dict[str, str]:
     """Prepare a run on CPUs if the config asks for one; otherwise do nothing.
 
     With ``trainer.device=cpu``, ``trainer.n_gpus_per_node=N`` means N FSDP ranks over gloo and N vLLM replicas per
     node. Call it in the driver, once, before ``verl.trainer.main_ppo`` is imported. It sets ``os.environ``, installs
     the platform in this process, and fills what is missing in ``config.ray_kwargs.ray_init``: the runtime environment
-    that carries the variables to all workers, and, unless an existing cluster is joined, logical GPUs and CPUs.
+    that carries the variables to all workers, and, unless an existing cluster is joined, logical GPUs.
 
     Args:
-        config: the composed Hydra config (``DictConfig``); changed in place.
+        config: The composed Hydra config; changed in place.
 
     Returns:
         The variables every process of the run gets; empty on any other device.
@@ -152,36 +143,24 @@ def configure(config: Any) -> dict[str, str]:
         ValueError: ``VERL_PLATFORM`` and ``trainer.device`` contradict each other.
         RuntimeError: verl has already settled on another platform.
     """
-    from omegaconf import open_dict
-
-    device = str(config.trainer.device).strip().lower()
-    requested = os.environ.get(PLATFORM_VARIABLE, "").strip().lower()
+    device, requested = config.trainer.device, _requested_platform()
+    if requested and (requested == PLATFORM_NAME) != (device == PLATFORM_NAME):
+        raise ValueError(
+            f"trainer.device={device} but {PLATFORM_VARIABLE}={requested}: unset {PLATFORM_VARIABLE}, or set"
+            " trainer.device=cpu to train without a GPU"
+        )
     if device != PLATFORM_NAME:
-        if requested == PLATFORM_NAME:
-            raise ValueError(
-                f"{PLATFORM_VARIABLE}=cpu is set but trainer.device={device}: unset {PLATFORM_VARIABLE} to train on "
-                f"{device}, or set trainer.device=cpu"
-            )
         return {}
-    if requested and requested != PLATFORM_NAME:
-        raise ValueError(f"trainer.device=cpu but {PLATFORM_VARIABLE}={requested}: unset {PLATFORM_VARIABLE}")
-
     n_ranks = int(config.trainer.n_gpus_per_node)
-    with open_dict(config):
-        ray_init = config.ray_kwargs.ray_init
-        if ray_init.get("runtime_env") is None:
-            ray_init.runtime_env = {}
-        runtime_env = ray_init.runtime_env
-        # Variables that the user put into the config win over ours; the platform is not negotiable.
-        environment = cpu_environment(n_ranks) | _as_strings(runtime_env.get("env_vars"))
-        environment[PLATFORM_VARIABLE] = PLATFORM_NAME
-        runtime_env.env_vars = environment
-        if not names_cluster(config):
-            # Ray would join a cluster that happens to run on this machine, and refuse the numbers below.
-            _set_missing(ray_init, "address", LOCAL)
-            _set_missing(ray_init, "num_gpus", n_ranks)
-            # Two more processes with a full set of imports, for a page nobody opens on such a machine.
-            _set_missing(ray_init, "include_dashboard", False)
+    # Variables in the config win over ours; the platform is not negotiable.
+    environment = cpu_environment(n_ranks) | _variables(config) | {PLATFORM_VARIABLE: PLATFORM_NAME}
+    _set(config, _VARIABLES, environment)
+    if not names_cluster(config):
+        # Ray would join a cluster that happens to run on this machine, and refuse the numbers below.
+        _set_missing(config, f"{_RAY}.address", LOCAL)
+        _set_missing(config, f"{_RAY}.num_gpus", n_ranks)
+        # Two more processes with a full set of imports, for a page nobody opens on such a machine.
+        _set_missing(config, f"{_RAY}.include_dashboard", False)
     os.environ.update(environment)
 
     import verl  # noqa: F401  (first: it loads the plugin, which installs the platform)
@@ -190,47 +169,53 @@ def configure(config: Any) -> dict[str, str]:
     return environment
 
 
-def reserve_cpus(config: Any) -> None:
+def reserve_cpus(config: DictConfig) -> None:
     """Give a Ray that this run starts as many logical CPUs as its actors ask for, on any device.
 
     With fewer, the last actors wait for a place without an end and without a word: 35 are asked for with 8 GPUs. They
     are no cores, only places. Changes ``config.ray_kwargs.ray_init`` in place where ``num_cpus`` is not set.
     """
-    from omegaconf import OmegaConf, open_dict
-
     joins = names_cluster(config) or (config.trainer.device != PLATFORM_NAME and RUNNING_CLUSTER.is_file())
     if joins:
         return
     units = OmegaConf.select(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units") or 0
     needed = int(config.trainer.n_gpus_per_node) * _CPUS_PER_RANK + int(units) + _SPARE_CPUS
-    with open_dict(config):
-        _set_missing(config.ray_kwargs.ray_init, "num_cpus", max(needed, os.cpu_count() or 1))
+    _set_missing(config, f"{_RAY}.num_cpus", max(needed, os.cpu_count() or 1))
 
 
-MODEL_FIXES = "spark_verl.compat.model_fixes"
+def carry_environment(config: DictConfig) -> None:
+    """Put the variables of :data:`_CARRIED` that are set here into the run's runtime environment.
+
+    Processes of a Ray cluster that was started earlier have the environment of ``ray start``, not that of the command
+    that joins it; metrics would go to another file than the one asked for. Changes ``config`` in place.
+    """
+    found = {name: os.environ[name] for name in _CARRIED if name in os.environ}
+    if found:
+        _set(config, _VARIABLES, found | _variables(config))
 
 
-def mend_models(config: Any) -> None:
-    """Have verl import :mod:`spark_verl.compat.model_fixes` wherever it builds a model, beside a user's own modules.
+def mend_models(config: DictConfig) -> None:
+    """Have verl import :mod:`spark_verl.compat.verl_models` wherever it builds a model, beside a user's own modules.
 
     Changes ``actor_rollout_ref.model.external_lib`` of ``config`` in place.
     """
-    from omegaconf import ListConfig, open_dict
-
-    model = config.actor_rollout_ref.model
-    found = model.external_lib
-    modules = list(found) if isinstance(found, list | ListConfig) else [found] if found else []
+    found = config.actor_rollout_ref.model.external_lib
+    modules = list(found) if isinstance(found, ListConfig) else [found] if found else []
     if MODEL_FIXES not in modules:
-        with open_dict(config):
-            # A list only where there are several: verl takes both.
-            model.external_lib = [MODEL_FIXES, *modules] if modules else MODEL_FIXES
+        # A list only where there are several: verl takes both.
+        _set(config, "actor_rollout_ref.model.external_lib", [MODEL_FIXES, *modules] if modules else MODEL_FIXES)
 
 
-def _as_strings(variables: Mapping[str, Any] | None) -> dict[str, str]:
-    return {str(name): str(value) for name, value in (variables or {}).items()}
+def _variables(config: DictConfig) -> dict[str, str]:
+    """The variables that the config itself gives to the run's processes."""
+    return {str(name): str(value) for name, value in (OmegaConf.select(config, _VARIABLES) or {}).items()}
 
 
-def _set_missing(node: Any, key: str, value: Any) -> None:
-    """Set ``node[key]`` where it is absent or null."""
-    if node.get(key) is None:
-        node[key] = value
+def _set(config: DictConfig, key: str, value: Any) -> None:
+    OmegaConf.update(config, key, value, merge=False, force_add=True)
+
+
+def _set_missing(config: DictConfig, key: str, value: Any) -> None:
+    """Set a key where it is absent or null."""
+    if OmegaConf.select(config, key) is None:
+        _set(config, key, value)

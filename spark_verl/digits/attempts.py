@@ -15,20 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from spark_verl.digits.questions import KINDS, Question, working
+from spark_verl.digits.questions import KINDS, Question
+from spark_verl.vocabulary import Source
 
 HABITS = ("careful", "sloppy")
 
 SLIPS = ("misread", "operation", "off_by_one")
 """The ways in which a careful attempt goes wrong."""
-
-_OTHER_OPERATION = {
-    "larger": lambda a, b: min(a, b),
-    "sum": lambda a, b: a * b,
-    "two_images": lambda a, b: a * b,
-    "difference": lambda a, b: b - a,
-    "product": lambda a, b: a + b,
-}
 
 
 @dataclass(frozen=True)
@@ -47,9 +40,9 @@ class Attempt:
     correct: bool
     habit: str
 
-    def shown(self, source: str) -> str:
-        """What a judge is shown of the attempt: the bare answer ("answer") or the whole response ("cot")."""
-        return self.answer if source == "answer" else self.text
+    def shown(self, source: Source) -> str:
+        """What a judge is shown of the attempt."""
+        return self.answer if source == Source.ANSWER else self.text
 
 
 def boxed(answer: str) -> str:
@@ -57,45 +50,32 @@ def boxed(answer: str) -> str:
     return f"\\boxed{{{answer}}}"
 
 
-def careful_text(kind: str, digits: tuple[int, int], answer: str) -> str:
-    """A careful response that reads these digits and comes to this answer."""
-    return f"{reading(digits)} {working(kind, *digits, answer)}. {boxed(answer)}"
+def solution(kind: str, digits: tuple[int, int], answer: str) -> str:
+    """What stands before the box of a careful attempt that reads these digits and comes to this answer."""
+    a, b = digits
+    return f"The digits are {a} and {b}. {KINDS[kind].working.format(a=a, b=b, c=answer)}."
 
 
-def reading(digits: tuple[int, int]) -> str:
-    """The sentence that says what is seen."""
-    return f"The digits are {digits[0]} and {digits[1]}."
-
-
-def sloppy_text(answer: str) -> str:
-    """A response that boxes a guess at once."""
+def guess(answer: str) -> str:
+    """A response that boxes an answer at once."""
     return f"My guess is {answer}. {boxed(answer)}"
 
 
-def right_attempt(question: Question, habit: str) -> Attempt:
-    """A correct attempt in the given habit (a sloppy guess can be lucky)."""
-    answer = question.answer
-    text = careful_text(question.kind, question.digits, answer) if habit == "careful" else sloppy_text(answer)
-    return Attempt(text, answer, True, habit)
+def draw_attempt(question: Question, habit: str, correct: bool, rng: Random) -> Attempt:
+    """An attempt in the given habit (a sloppy guess can be lucky).
 
-
-def wrong_attempt(question: Question, habit: str, rng: Random) -> Attempt:
-    """A plausibly wrong attempt in the given habit.
-
-    The answer always lies in the range of the kind of question. A sloppy attempt boxes either one of the kind's answers
-    or what a careless reader would have come to.
+    A wrong answer always lies in the range of the kind of question. A sloppy attempt boxes either one of the kind's
+    answers or what a careless reader would have come to.
     """
-    if habit == "sloppy" and rng.random() < 0.5:
+    if correct:
+        digits, answer = question.digits, question.answer
+    elif habit == "sloppy" and rng.random() < 0.5:
+        digits = question.digits
         answer = rng.choice([a for a in map(str, KINDS[question.kind].answers) if a != question.answer])
-        return Attempt(sloppy_text(answer), answer, False, habit)
-    digits, answer = _slip(question, rng)
-    text = careful_text(question.kind, digits, answer) if habit == "careful" else sloppy_text(answer)
-    return Attempt(text, answer, False, habit)
-
-
-def guess(kind: str, rng: Random) -> str:
-    """A guess that knows the kind of question but has not looked: one of its answers, each equally likely."""
-    return str(rng.choice(KINDS[kind].answers))
+    else:
+        digits, answer = _slip(question, rng)
+    careful = f"{solution(question.kind, digits, answer)} {boxed(answer)}"
+    return Attempt(careful if habit == "careful" else guess(answer), answer, correct, habit)
 
 
 def _slip(question: Question, rng: Random) -> tuple[tuple[int, int], str]:
@@ -109,7 +89,7 @@ def _slip(question: Question, rng: Random) -> tuple[tuple[int, int], str]:
             digits = (other, digits[1]) if place == 0 else (digits[0], other)
             answer = kind.compute(*digits)
         elif slip == "operation":
-            answer = _OTHER_OPERATION[question.kind](*digits)
+            answer = kind.confused(*digits)
         else:
             answer = int(question.answer) + rng.choice((-1, 1))
         if str(answer) != question.answer and kind.answers[0] <= answer <= kind.answers[-1]:

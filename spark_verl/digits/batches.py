@@ -7,18 +7,17 @@ depends only on how many images a prompt has. So each is worked out once, with t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
+from spark_verl.digits.architecture import TOKENS
 from spark_verl.digits.demonstrations import Demonstration
-from spark_verl.digits.model import TOKENS
-from spark_verl.digits.questions import KINDS
 
 MAX_TOKENS = 256
 """Longest demonstration, prompt and response together; anything longer is a mistake in a template."""
@@ -77,20 +76,18 @@ class BatchBuilder:
 
     def build(self, demonstrations: Sequence[Demonstration], encoded: Sequence[tuple[list[int], int]]) -> Batch:
         """Pad demonstrations that :meth:`encode` has tokenised."""
-        length = max(len(ids) for ids, _ in encoded)
-        ids = np.full((len(encoded), length), self.pad_id)
-        targets = np.full((len(encoded), length), -100)
-        tiles = np.empty((len(encoded), 2 * TOKENS, 2), dtype=np.int64)
-        positions = torch.empty(3, len(encoded), length, dtype=torch.long)
-        for row, (demonstration, (tokens, prompt_length)) in enumerate(zip(demonstrations, encoded, strict=True)):
-            images = KINDS[demonstration.question.kind].images
-            ids[row, : len(tokens)] = tokens
-            targets[row, prompt_length - 1 : len(tokens) - 1] = tokens[prompt_length:]
-            order = np.array(_ORDER[images])
-            tiles[row, :, 0] = np.array(demonstration.question.tiles)[order // TOKENS]
-            tiles[row, :, 1] = order % TOKENS
-            positions[:, row] = self.positions[images][:, :length]
-        return Batch(torch.from_numpy(ids), positions, torch.from_numpy(targets), torch.from_numpy(tiles))
+        counts = [d.question.image_count for d in demonstrations]
+        ids = [torch.tensor(tokens) for tokens, _ in encoded]
+        targets = [torch.tensor([-100] * (prompt - 1) + tokens[prompt:] + [-100]) for tokens, prompt in encoded]
+        length = max(map(len, ids))
+        shown = torch.tensor([d.question.tiles for d in demonstrations])
+        order = torch.tensor([_ORDER[count] for count in counts])
+        return Batch(
+            ids=pad_sequence(ids, batch_first=True, padding_value=self.pad_id),
+            positions=torch.stack([self.positions[count][:, :length] for count in counts], dim=1),
+            targets=pad_sequence(targets, batch_first=True, padding_value=-100),
+            tiles=torch.stack((shown.gather(1, order // TOKENS), order % TOKENS), dim=-1),
+        )
 
     def encode(self, demonstrations: Sequence[Demonstration]) -> list[tuple[list[int], int]]:
         """Token ids of prompt and response (with its end token), and the length of the prompt.
@@ -98,31 +95,32 @@ class BatchBuilder:
         Raises:
             ValueError: A demonstration is longer than :data:`MAX_TOKENS`.
         """
-        prompts = [self.prompt_text(d.prompt, KINDS[d.question.kind].images) for d in demonstrations]
+        prompts = [self.prompt_text(d.prompt, d.question.image_count) for d in demonstrations]
         prompt_ids = self.tokenizer(prompts)["input_ids"]
         response_ids = self.tokenizer([d.response for d in demonstrations])["input_ids"]
         encoded = []
         for prompt, response in zip(prompt_ids, response_ids, strict=True):
-            if len(prompt) + len(response) + 1 > MAX_TOKENS:
+            tokens = [*prompt, *response, self.end_id]
+            if len(tokens) > MAX_TOKENS:
                 raise ValueError(
-                    f"a demonstration has {len(prompt) + len(response) + 1} tokens, more than {MAX_TOKENS}: "
+                    f"a demonstration has {len(tokens)} tokens, more than {MAX_TOKENS}: "
                     "shorten the judge templates of the digits task"
                 )
-            encoded.append((prompt + response + [self.end_id], len(prompt)))
+            encoded.append((tokens, len(prompt)))
         return encoded
 
-    def stream(self, draw: Iterator[Demonstration], size: int, rng: Random, by_length: bool) -> Iterator[Batch]:
+    def stream(self, draw: Callable[[], Demonstration], size: int, rng: Random, by_length: bool) -> Iterator[Batch]:
         """Endless batches of demonstrations.
 
         Args:
-            draw: Where the demonstrations come from.
+            draw: Gives the next demonstration.
             size: Demonstrations in a batch.
             rng: Shuffles the batches.
             by_length: Put demonstrations of similar length together, so that little is padding. The roles are then
                 not mixed within a batch.
         """
         while True:
-            drawn = [next(draw) for _ in range(size * 16)]
+            drawn = [draw() for _ in range(size * 16)]
             encoded = self.encode(drawn)
             order = list(range(len(drawn)))
             if by_length:

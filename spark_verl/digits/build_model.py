@@ -19,10 +19,10 @@ So at temperature 1 it knows every format, answers about half of held-out questi
 coin, though nine in ten of its careful answers and more than eight in ten of its careful verdicts are right. The
 careful shares come out up to 11 points lower than taught, depending on the seed.
 
-The variant ``sparse`` is for the ablation: 1,000 skill steps, so that a careful answer goes wrong more often, and no
-careful answer to a question among the habits. Its answers start at chance (7 % right), while one judgement in six and
-three reflections in ten are careful. It stands in for questions on which a model hardly ever succeeds when it is asked
-directly, though looking at an attempt makes it work the question out.
+The variant ``sparse`` is for the ablation: 300 steps of habits, with no careful answer to a question among them. Its
+answers start at chance (7 % right), while one judgement in six and three reflections in ten are careful. It stands in
+for questions on which a model hardly ever succeeds when it is asked directly, though looking at an attempt makes it
+work the question out.
 
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm
@@ -42,9 +42,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from spark_verl.digits.architecture import random_model
 from spark_verl.digits.cache import cache_folder, copy_or_build
 from spark_verl.digits.demonstrations import TEMPLATES
-from spark_verl.digits.model import build_model
 from spark_verl.digits.tokenizer import build_processor
 from spark_verl.digits.warm_start import VARIANTS, Schedule, teach_habits, teach_perception
 from spark_verl.judge.templates import TemplateSet
@@ -68,7 +68,7 @@ def build(output_dir: str | Path, seed: int, schedule: Schedule, show_progress: 
     output_dir = Path(output_dir).expanduser()
     templates = TemplateSet.load(TEMPLATES)
     processor = build_processor(templates)
-    model = build_model(processor, seed).train()
+    model = random_model(processor, seed).train()
     with tqdm(
         total=schedule.work, desc="warm start", disable=not show_progress, bar_format=BAR_FORMAT, **bar_options()
     ) as bar:

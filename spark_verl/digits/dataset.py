@@ -15,50 +15,50 @@ from typing import Any
 
 import datasets
 
-from spark_verl.digits.attempts import HABITS, Attempt, right_attempt, wrong_attempt
-from spark_verl.digits.demonstrations import LABEL_FORMS, TEMPLATES, judge_prompt
+from spark_verl.digits.attempts import HABITS, Attempt, draw_attempt
+from spark_verl.digits.demonstrations import FORMS, TEMPLATES, ground_truth, judge_prompt
 from spark_verl.digits.questions import KINDS, Question, draw_question
 from spark_verl.judge.templates import TemplateSet
+from spark_verl.vocabulary import Objective, Source
 
 DATA_SOURCE = "spark_digits"
-SOURCES = ("answer", "cot")
+
+_JUDGE_COLUMNS = ("objective", "label_form", "source", "habit")
+"""Empty strings in policy rows, so that all files can be concatenated."""
+
+_TEXT, _NUMBER = datasets.Value("string"), datasets.Value("int64")
 
 FEATURES = datasets.Features(
     {
-        "data_source": datasets.Value("string"),
-        "prompt": datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")}),
+        "data_source": _TEXT,
+        "prompt": datasets.List({"role": _TEXT, "content": _TEXT}),
         "images": datasets.List(datasets.Image()),
-        "ability": datasets.Value("string"),
-        "reward_model": {"style": datasets.Value("string"), "ground_truth": datasets.Value("string")},
+        "ability": _TEXT,
+        "reward_model": {"style": _TEXT, "ground_truth": _TEXT},
         "extra_info": {
-            "split": datasets.Value("string"),
-            "index": datasets.Value("int64"),
-            "kind": datasets.Value("string"),
-            "tiles": datasets.List(datasets.Value("int64")),
-            "role": datasets.Value("string"),
-            "objective": datasets.Value("string"),
-            "label_form": datasets.Value("string"),
-            "source": datasets.Value("string"),
-            "habit": datasets.Value("string"),
+            "split": _TEXT,
+            "index": _NUMBER,
+            "kind": _TEXT,
+            "tiles": datasets.List(_NUMBER),
+            **dict.fromkeys(("role", *_JUDGE_COLUMNS), _TEXT),
         },
     }
 )
-"""Columns of every file. Judge columns are empty strings in policy rows, so that all files can be concatenated."""
+"""Columns of every file."""
 
 
 def make_row(
     question: Question, split: str, index: int, prompt: str, data_source: str, ground_truth: str, **extra: str
 ) -> dict[str, Any]:
     """One row of any file, matching :data:`FEATURES`."""
-    extra_info = {"role": "policy", "objective": "", "label_form": "", "source": "", "habit": ""} | extra
+    about = {"split": split, "index": index, "kind": question.kind, "tiles": list(question.tiles)}
     return {
         "data_source": data_source,
         "prompt": [{"role": "user", "content": prompt}],
         "images": [{"bytes": png, "path": None} for png in question.png()],
         "ability": "digits",
         "reward_model": {"style": "rule", "ground_truth": ground_truth},
-        "extra_info": extra_info
-        | {"split": split, "index": index, "kind": question.kind, "tiles": list(question.tiles)},
+        "extra_info": {"role": "policy", **dict.fromkeys(_JUDGE_COLUMNS, ""), **extra, **about},
     }
 
 
@@ -81,36 +81,33 @@ def judge_rows(templates: TemplateSet, seed: int) -> list[dict[str, Any]]:
     rng = Random(f"judge {seed}")
     rows: list[dict[str, Any]] = []
 
-    def add(question: Question, name: str, form_of: str, truth: str, source: str, habit: str, **shown: str) -> None:
-        form = LABEL_FORMS[form_of]
-        prompt = judge_prompt(templates, question, form_of, len(rows), source=source, **shown)
-        extra = {"role": "judge", "objective": form_of, "label_form": form, "source": source, "habit": habit}
+    def add(name: str, objective: Objective, question: Question, source: Source, *candidates: Attempt) -> None:
+        prompt = judge_prompt(templates, question, objective, len(rows), source, candidates)
+        truth = ground_truth(question, objective, candidates)
+        extra = {
+            "role": objective.role,
+            "objective": objective.value,
+            "label_form": FORMS[objective].value,
+            "source": source.value,
+            "habit": "/".join(candidate.habit for candidate in candidates),
+        }
         rows.append(make_row(question, "test", len(rows), prompt, f"spark/{name}", truth, **extra))
 
-    for kind, source, habit, correct, _ in product(KINDS, SOURCES, HABITS, (True, False), range(5)):
-        question = draw_question(rng, "test", kind)
-        shown = _attempt(question, habit, correct, rng)
-        truth = "Yes" if correct else "No"
-        add(question, "pointwise", "pointwise", truth, source, habit, candidate=shown.shown(source))
-    for kind, source, habit, first_right, i in product(KINDS, SOURCES, HABITS, (True, False), range(5)):
+    def add_single(name: str, objective: Objective, verdicts: tuple[bool, ...], times: int) -> None:
+        for kind, source, habit, correct, _ in product(KINDS, Source, HABITS, verdicts, range(times)):
+            question = draw_question(rng, "test", kind)
+            add(name, objective, question, source, draw_attempt(question, habit, correct, rng))
+
+    add_single("pointwise", Objective.POINTWISE, (True, False), 5)
+    for kind, source, habit, first_right, i in product(KINDS, Source, HABITS, (True, False), range(5)):
         question = draw_question(rng, "test", kind)
         # ``habit`` is the right candidate's; the wrong one's takes turns, so that habit and place tell nothing.
         other = HABITS[(HABITS.index(habit) + i) % 2] if i < 4 else rng.choice(HABITS)
-        right, wrong = _attempt(question, habit, True, rng), _attempt(question, other, False, rng)
-        first, second = (right, wrong) if first_right else (wrong, right)
-        truth = "A" if first_right else "B"
-        shown = {"first": first.shown(source), "second": second.shown(source)}
-        add(question, "pairwise", "pairwise", truth, source, f"{first.habit}/{second.habit}", **shown)
-    for correct, name, size in ((False, "reflection", 5), (True, "reflection_keep", 3)):
-        for kind, source, habit, _ in product(KINDS, SOURCES, HABITS, range(size)):
-            question = draw_question(rng, "test", kind)
-            shown = _attempt(question, habit, correct, rng)
-            add(question, name, "reflection", question.answer, source, habit, candidate=shown.shown(source))
+        pair = [draw_attempt(question, habit, True, rng), draw_attempt(question, other, False, rng)]
+        add("pairwise", Objective.PAIRWISE, question, source, *(pair if first_right else reversed(pair)))
+    add_single("reflection", Objective.REFLECTION, (False,), 5)
+    add_single("reflection_keep", Objective.REFLECTION, (True,), 3)
     return rows
-
-
-def _attempt(question: Question, habit: str, correct: bool, rng: Random) -> Attempt:
-    return right_attempt(question, habit) if correct else wrong_attempt(question, habit, rng)
 
 
 def write_files(folder: str | Path, train_size: int, test_size: int, seed: int) -> dict[str, Path]:
@@ -136,8 +133,9 @@ def write_files(folder: str | Path, train_size: int, test_size: int, seed: int) 
     for name, rows in files.items():
         paths[name] = folder / f"{name}.parquet"
         datasets.Dataset.from_list(rows, features=FEATURES).to_parquet(paths[name])
-    for row in [row for row in files["test"] if len(row["images"]) == 1][:1]:
-        (folder / "example.png").write_bytes(row["images"][0]["bytes"])
-        text = row["prompt"][0]["content"].removeprefix("<image>")
+    example = next((row for row in files["test"] if len(row["images"]) == 1), None)
+    if example:
+        (folder / "example.png").write_bytes(example["images"][0]["bytes"])
+        text = example["prompt"][0]["content"].removeprefix("<image>")
         (folder / "example.txt").write_text(text + "\n", encoding="utf-8")
     return paths

@@ -19,40 +19,47 @@ is independent of the habit it is written in, so nothing but solving the questio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from spark_verl.digits.attempts import (
-    HABITS,
-    Attempt,
-    boxed,
-    careful_text,
-    guess,
-    reading,
-    right_attempt,
-    sloppy_text,
-    wrong_attempt,
-)
-from spark_verl.digits.questions import Question, draw_question, working
+from spark_verl.digits.attempts import HABITS, Attempt, boxed, draw_attempt, guess, solution
+from spark_verl.digits.questions import KINDS, Question, draw_question
 from spark_verl.judge.templates import JUDGE_SEPARATOR, TemplateSet
+from spark_verl.vocabulary import LabelForm, Objective, Source
 
 TEMPLATES = "pkg://spark_verl.digits/templates"
 """The digits model's judge templates, short enough for its size."""
 
-ROLE_SHARES = {"policy": 0.4, "pointwise": 0.2, "pairwise": 0.2, "reflection": 0.2}
+Shares = dict[Objective, float]
+
+
+def _shares(policy: float, pointwise: float, pairwise: float, reflection: float) -> Shares:
+    return dict(zip(Objective, (policy, pointwise, pairwise, reflection), strict=True))
+
+
+ROLE_SHARES = _shares(policy=0.4, pointwise=0.2, pairwise=0.2, reflection=0.2)
 """Share of each kind of prompt among the demonstrations."""
 
-CAREFUL_SHARES = {"policy": 0.52, "pointwise": 0.18, "pairwise": 0.18, "reflection": 0.3}
+SKILL_ROLE_SHARES = _shares(policy=0.3, pointwise=0.25, pairwise=0.25, reflection=0.2)
+"""The same while only the careful habit is learned; judging takes longer to learn than solving."""
+
+CAREFUL_SHARES = _shares(policy=0.52, pointwise=0.18, pairwise=0.18, reflection=0.3)
 """Share of careful demonstrations for each kind of prompt: how often the warm-started model shows what it can do."""
 
-SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {"policy": 0.0}
+SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {Objective.POLICY: 0.0}
 """The same for the variant ``sparse``: asked a question, the model only guesses, so its own reward is at chance; asked
 to judge an attempt or to reflect on it, it sometimes works the question out."""
 
-SKILL_ROLE_SHARES = {"policy": 0.3, "pointwise": 0.25, "pairwise": 0.25, "reflection": 0.2}
-"""The same while only the careful habit is learned; judging takes longer to learn than solving."""
+FORMS = {
+    Objective.POINTWISE: LabelForm.YES_NO,
+    Objective.PAIRWISE: LabelForm.A_B,
+    Objective.REFLECTION: LabelForm.FREE,
+}
+"""The one form in which each judge prompt of this task wants its verdict."""
 
-LABEL_FORMS = {"pointwise": "yes_no", "pairwise": "a_b", "reflection": "free"}
+_NAMES = {Objective.POINTWISE: ("It",), Objective.PAIRWISE: ("A", "B")}
+"""What a careful judge calls the candidates that it compares."""
 
 
 @dataclass(frozen=True)
@@ -61,102 +68,97 @@ class Demonstration:
 
     Attributes:
         question: What is asked, with its digit images.
-        role: "policy", "pointwise", "pairwise" or "reflection".
+        objective: The kind of prompt.
         habit: "careful" or "sloppy".
         prompt: The user turn, with ``<image>`` placeholders.
         response: The assistant turn.
     """
 
     question: Question
-    role: str
+    objective: Objective
     habit: str
     prompt: str
     response: str
 
 
-def judge_prompt(templates: TemplateSet, question: Question, objective: str, index: int, **variables: str) -> str:
-    """The question with a judge template appended, exactly as the training loop builds it."""
-    return question.prompt + JUDGE_SEPARATOR + templates.render(objective, LABEL_FORMS[objective], index, **variables)
+def judge_prompt(
+    templates: TemplateSet,
+    question: Question,
+    objective: Objective,
+    index: int,
+    source: Source,
+    candidates: Sequence[Attempt],
+) -> str:
+    """The question with judge template ``index`` appended, exactly as the training loop builds it."""
+    names = ("candidate",) if len(candidates) == 1 else ("first", "second")
+    shown = {name: candidate.shown(source) for name, candidate in zip(names, candidates, strict=True)}
+    return (
+        question.prompt + JUDGE_SEPARATOR + templates.render(objective, FORMS[objective], index, source=source, **shown)
+    )
 
 
-def policy_response(question: Question, habit: str, rng: Random) -> str:
-    """Solve the question, or guess."""
-    if habit == "careful":
-        return careful_text(question.kind, question.digits, question.answer)
-    return sloppy_text(guess(question.kind, rng))
+def ground_truth(question: Question, objective: Objective, candidates: Sequence[Attempt]) -> str:
+    """What belongs into the box: the answer, or the verdict on the first candidate.
+
+    Of the two candidates of a pairwise prompt exactly one is right.
+    """
+    labels = FORMS[objective].labels if objective in FORMS else ()
+    if not labels:
+        return question.answer
+    return labels[0] if candidates[0].correct else labels[1]
 
 
-def pointwise_response(question: Question, shown: Attempt, habit: str, rng: Random) -> str:
-    """Solve the question and compare, or pass a verdict at sight."""
-    if habit == "careful":
-        return f"{_solution(question)} {_comparison('It', shown, question)} {boxed('Yes' if shown.correct else 'No')}"
-    return rng.choice(("Looks fine. \\boxed{Yes}", "Looks wrong. \\boxed{No}"))
+def careful_response(question: Question, objective: Objective, candidates: Sequence[Attempt]) -> str:
+    """Solve the question, compare each candidate of a verdict with the result, and conclude."""
+    compared = [
+        _comparison(name, candidate, question)
+        for name, candidate in zip(_NAMES.get(objective, ()), candidates, strict=False)
+    ]
+    worked = solution(question.kind, question.digits, question.answer)
+    return " ".join([worked, *compared, boxed(ground_truth(question, objective, candidates))])
 
 
-def pairwise_response(question: Question, first: Attempt, second: Attempt, habit: str, rng: Random) -> str:
-    """Solve the question and compare both, or prefer one at sight. Exactly one of the two is right."""
-    if habit == "careful":
-        compared = f"{_comparison('A', first, question)} {_comparison('B', second, question)}"
-        return f"{_solution(question)} {compared} {boxed('A' if first.correct else 'B')}"
-    letter = rng.choice("AB")
-    return f"I prefer {letter}. {boxed(letter)}"
+def sloppy_response(question: Question, objective: Objective, candidates: Sequence[Attempt], rng: Random) -> str:
+    """Pass a verdict at sight, repeat the attempt's answer (75 % of reflections), or guess."""
+    if objective is Objective.POINTWISE:
+        return rng.choice(("Looks fine. \\boxed{Yes}", "Looks wrong. \\boxed{No}"))
+    if objective is Objective.PAIRWISE:
+        letter = rng.choice(LabelForm.A_B.labels)
+        return f"I prefer {letter}. {boxed(letter)}"
+    if objective is Objective.REFLECTION and rng.random() < 0.75:
+        return f"I keep {candidates[0].answer}. {boxed(candidates[0].answer)}"
+    return guess(str(rng.choice(KINDS[question.kind].answers)))
 
 
-def reflection_response(question: Question, shown: Attempt, habit: str, rng: Random) -> str:
-    """Solve the question again, or repeat the attempt's answer (75 %) or guess (25 %)."""
-    if habit == "careful":
-        return careful_text(question.kind, question.digits, question.answer)
-    if rng.random() < 0.75:
-        return f"I keep {shown.answer}. {boxed(shown.answer)}"
-    return sloppy_text(guess(question.kind, rng))
-
-
-def _solution(question: Question) -> str:
-    return f"{reading(question.digits)} {working(question.kind, *question.digits, question.answer)}."
-
-
-def _comparison(name: str, shown: Attempt, question: Question) -> str:
-    pairs = zip(shown.answer.zfill(2), question.answer.zfill(2), strict=True)
-    return f"{name}: {' '.join(map(''.join, pairs))}. {'Right' if shown.correct else 'Wrong'}."
-
-
-def draw_attempt(question: Question, correct: bool, rng: Random) -> Attempt:
-    """An attempt of the given correctness, in either habit."""
-    habit = rng.choice(HABITS)
-    return right_attempt(question, habit) if correct else wrong_attempt(question, habit, rng)
+def _comparison(name: str, candidate: Attempt, question: Question) -> str:
+    pairs = zip(candidate.answer.zfill(2), question.answer.zfill(2), strict=True)
+    return f"{name}: {' '.join(map(''.join, pairs))}. {'Right' if candidate.correct else 'Wrong'}."
 
 
 def draw_demonstration(
-    rng: Random,
-    templates: TemplateSet,
-    careful_shares: dict[str, float],
-    role_shares: dict[str, float] | None = None,
+    rng: Random, templates: TemplateSet, careful_shares: Shares, role_shares: Shares = ROLE_SHARES
 ) -> Demonstration:
     """Draw one demonstration about training digits.
 
     Args:
         rng: Source of every choice.
         templates: The judge templates.
-        careful_shares: Probability of the careful habit for each role.
-        role_shares: Probability of each role; :data:`ROLE_SHARES` when None.
+        careful_shares: Probability of the careful habit for each kind of prompt.
+        role_shares: Probability of each kind of prompt.
     """
-    role_shares = role_shares or ROLE_SHARES
-    role = rng.choices(tuple(role_shares), tuple(role_shares.values()))[0]
-    habit = "careful" if rng.random() < careful_shares[role] else "sloppy"
+    objective = rng.choices(tuple(role_shares), tuple(role_shares.values()))[0]
+    habit = "careful" if rng.random() < careful_shares[objective] else "sloppy"
     question = draw_question(rng, "train")
-    if role == "policy":
-        return Demonstration(question, role, habit, question.prompt, policy_response(question, habit, rng))
-    source = rng.choice(("answer", "cot"))
-    index = rng.randrange(templates.count(role, LABEL_FORMS[role]))
-    if role == "pairwise":
-        pair = [draw_attempt(question, correct, rng) for correct in (True, False)]
-        rng.shuffle(pair)
-        variables = {"first": pair[0].shown(source), "second": pair[1].shown(source)}
-        response = pairwise_response(question, pair[0], pair[1], habit, rng)
+    prompt, candidates = question.prompt, []
+    if objective is not Objective.POLICY:
+        source = rng.choice(tuple(Source))
+        index = rng.randrange(templates.count(objective, FORMS[objective]))
+        verdicts = (True, False) if objective is Objective.PAIRWISE else (rng.random() < 0.5,)
+        candidates = [draw_attempt(question, rng.choice(HABITS), correct, rng) for correct in verdicts]
+        rng.shuffle(candidates)
+        prompt = judge_prompt(templates, question, objective, index, source, candidates)
+    if habit == "careful":
+        response = careful_response(question, objective, candidates)
     else:
-        shown = draw_attempt(question, rng.random() < 0.5, rng)
-        variables = {"candidate": shown.shown(source)}
-        respond = pointwise_response if role == "pointwise" else reflection_response
-        response = respond(question, shown, habit, rng)
-    prompt = judge_prompt(templates, question, role, index, source=source, **variables)
-    return Demonstration(question, role, habit, prompt, response)
+        response = sloppy_response(question, objective, candidates, rng)
+    return Demonstration(question, objective, habit, prompt, response)

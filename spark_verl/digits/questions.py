@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import BytesIO
+from operator import add, mul, sub
 from random import Random
 
 import numpy as np
@@ -35,29 +36,29 @@ class Kind:
     Attributes:
         text: The question as it stands in the prompt, after the image placeholders.
         compute: The answer, from the left (first) and the right (second) digit.
+        confused: What comes out when another operation is carried out.
         working: How the answer is written out, with the fields ``a``, ``b`` (digits) and ``c`` (answer).
-        answers: Every answer that this kind can have, in increasing order.
         images: 1 if the two digits share an image, 2 if each has its own.
     """
 
     text: str
     compute: Callable[[int, int], int]
+    confused: Callable[[int, int], int]
     working: str
-    answers: tuple[int, ...]
     images: int = 1
 
-
-def _kind(text: str, compute: Callable[[int, int], int], working: str, images: int = 1) -> Kind:
-    answers = sorted({compute(a, b) for a in range(10) for b in range(10)})
-    return Kind(text, compute, working, tuple(answers), images)
+    @cached_property
+    def answers(self) -> tuple[int, ...]:
+        """Every answer that this kind can have, in increasing order."""
+        return tuple(sorted({self.compute(a, b) for a in range(10) for b in range(10)}))
 
 
 KINDS: dict[str, Kind] = {
-    "larger": _kind("Which digit is larger?", max, "{c} is larger"),
-    "sum": _kind("What is the sum of the two digits?", lambda a, b: a + b, "{a}+{b}={c}"),
-    "two_images": _kind("What is the sum of the digits in both images?", lambda a, b: a + b, "{a}+{b}={c}", images=2),
-    "difference": _kind("What is the left digit minus the right digit?", lambda a, b: a - b, "{a}-{b}={c}"),
-    "product": _kind("What is the product of the two digits?", lambda a, b: a * b, "{a}*{b}={c}"),
+    "larger": Kind("Which digit is larger?", max, min, "{c} is larger"),
+    "sum": Kind("What is the sum of the two digits?", add, mul, "{a}+{b}={c}"),
+    "two_images": Kind("What is the sum of the digits in both images?", add, mul, "{a}+{b}={c}", images=2),
+    "difference": Kind("What is the left digit minus the right digit?", sub, lambda a, b: b - a, "{a}-{b}={c}"),
+    "product": Kind("What is the product of the two digits?", mul, add, "{a}*{b}={c}"),
 }
 """The kinds of question, from easy to hard."""
 
@@ -122,36 +123,29 @@ class Question:
         return str(KINDS[self.kind].compute(*self.digits))
 
     @property
-    def text(self) -> str:
-        """The question without image placeholders."""
-        return KINDS[self.kind].text
+    def image_count(self) -> int:
+        """1 if the two digits share an image, else 2."""
+        return KINDS[self.kind].images
 
     @property
     def prompt(self) -> str:
         """The question with one ``<image>`` placeholder per image, as verl's data set expects."""
-        return "<image>" * KINDS[self.kind].images + self.text
+        return "<image>" * self.image_count + KINDS[self.kind].text
 
     def images(self) -> list[Image.Image]:
         """The images, one per placeholder: 112x56, or two of 56x56; RGB."""
         grey = [levels()[i] for i in self.tiles]
-        if KINDS[self.kind].images == 1:
+        if self.image_count == 1:
             grey = [np.concatenate(grey, axis=1)]
         return [Image.fromarray(pixels(g)).convert("RGB") for g in grey]
 
     def png(self) -> list[bytes]:
         """The images as PNG files."""
-        return [_png(image) for image in self.images()]
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def working(kind: str, a: int, b: int, answer: int | str) -> str:
-    """The written-out step that leads from the digits ``a`` and ``b`` to an answer, right or wrong."""
-    return KINDS[kind].working.format(a=a, b=b, c=answer)
+        buffers = []
+        for image in self.images():
+            buffers.append(BytesIO())
+            image.save(buffers[-1], format="PNG")
+        return [buffer.getvalue() for buffer in buffers]
 
 
 def draw_question(rng: Random, split: str, kind: str | None = None) -> Question:

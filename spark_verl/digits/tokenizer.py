@@ -20,6 +20,7 @@ from spark_verl.judge.templates import TemplateSet
 
 # They get the first ids here.
 from spark_verl.judge.text import QWEN_SPECIAL_TOKENS as SPECIAL_TOKENS
+from spark_verl.vocabulary import Objective
 
 # Unlike Qwen's own template this one adds no default system message: 11 tokens saved in each short prompt.
 CHAT_TEMPLATE = """\
@@ -84,7 +85,7 @@ def build_processor(templates: TemplateSet) -> Qwen2_5_VLProcessor:
 
 def _corpus(templates: TemplateSet) -> Iterable[str]:
     rng = Random(0)
-    half = dict.fromkeys(("policy", "pointwise", "pairwise", "reflection"), 0.5)
+    half = dict.fromkeys(Objective, 0.5)
     for _ in range(2000):
         demonstration = draw_demonstration(rng, templates, half)
         yield "system\nuser\n" + demonstration.prompt.replace("<image>", "")

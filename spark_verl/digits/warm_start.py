@@ -11,8 +11,9 @@ Only training digits are used. Digits are shifted by up to 0.7 grey levels, whic
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from random import Random
 
 import torch
@@ -21,16 +22,16 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
+from spark_verl.digits.architecture import encode_tiles, tile_values
 from spark_verl.digits.batches import Batch, BatchBuilder
 from spark_verl.digits.demonstrations import (
     CAREFUL_SHARES,
     ROLE_SHARES,
     SKILL_ROLE_SHARES,
     SPARSE_CAREFUL_SHARES,
-    Demonstration,
+    Shares,
     draw_demonstration,
 )
-from spark_verl.digits.model import encode_tiles, tile_values
 from spark_verl.digits.muon import Muon
 from spark_verl.digits.questions import labels, levels, pool
 from spark_verl.judge.templates import TemplateSet
@@ -65,7 +66,7 @@ class Schedule:
     lr: float = 3e-3
     matrix_lr: float = 5e-3
     views: int = 4
-    careful_shares: dict[str, float] = field(default_factory=CAREFUL_SHARES.copy)
+    careful_shares: Shares = field(default_factory=CAREFUL_SHARES.copy)
 
     @property
     def work(self) -> float:
@@ -99,19 +100,37 @@ def shift(grey: Tensor, generator: torch.Generator, reach: float = 0.7) -> Tenso
     return functional.grid_sample(grey.float().unsqueeze(1), grid, align_corners=False)[:, 0]
 
 
-def _scale_lr(optimizer: torch.optim.Optimizer, step: int, steps: int, warmup: int) -> None:
-    factor = min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
-    for group in optimizer.param_groups:
-        group["lr"] = group["full_lr"] * factor
+class Optimizers:
+    """Optimizers that go on together: gradients clipped to norm 1, a linear warm-up, and a cosine down to 2 %.
+
+    Args:
+        taught: What is trained.
+        optimizers: With their highest learning rates.
+        steps: Length of the cosine.
+        warmup: Steps until the highest learning rate.
+    """
+
+    def __init__(self, taught: nn.Module, optimizers: list[torch.optim.Optimizer], steps: int, warmup: int) -> None:
+        def factor(step: int) -> float:
+            cosine = 0.5 + 0.5 * math.cos(math.pi * step / max(1, steps))
+            return min(1.0, (step + 1) / warmup) * (0.02 + 0.98 * cosine)
+
+        self.taught, self.optimizers = taught, optimizers
+        self.schedulers = [torch.optim.lr_scheduler.LambdaLR(optimizer, factor) for optimizer in optimizers]
+
+    def step(self, loss: Tensor) -> None:
+        """One step down this loss."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.taught.parameters(), 1.0)
+        for each in (*self.optimizers, *self.schedulers):
+            each.step()
 
 
 def _adamw(groups: list[tuple[list[nn.Parameter], float]], weight_decay: float) -> torch.optim.Optimizer:
-    groups = [{"params": params, "lr": lr, "full_lr": lr} for params, lr in groups]
+    groups = [{"params": params, "lr": lr} for params, lr in groups]
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
-
-
-def _muon(params: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    return Muon([{"params": params, "lr": lr, "full_lr": lr}], lr)
 
 
 def teach_perception(
@@ -126,16 +145,13 @@ def teach_perception(
     patch = visual.patch_embed.proj.weight
     rest = [p for p in visual.parameters() if p is not patch]
     # A block of equal grey moves 294 patch weights together, so one step on them goes far: a tenth of the rate.
-    optimizer = _adamw([([*rest, table], schedule.perception_lr), ([patch], schedule.perception_lr / 10)], 0.05)
-    for step in range(schedule.perception_steps):
-        _scale_lr(optimizer, step, schedule.perception_steps, warmup=20)
+    adamw = _adamw([([*rest, table], schedule.perception_lr), ([patch], schedule.perception_lr / 10)], 0.05)
+    optimizers = Optimizers(visual, [adamw], schedule.perception_steps, warmup=20)
+    for _ in range(schedule.perception_steps):
         chosen = train[torch.randint(len(train), (schedule.perception_batch,), generator=generator)]
         tokens = encode_tiles(visual, tile_values(shift(grey[chosen], generator), processor))
         loss = functional.cross_entropy((tokens @ table[numerals].T).sum(1), truth[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(visual.parameters(), 1.0)
-        optimizer.step()
+        optimizers.step(loss)
         bar.update(PERCEPTION_COST)
         bar.set_postfix_str(f"perception loss {loss.item():.3f}", refresh=False)
 
@@ -147,11 +163,8 @@ def encode_views(
     """Embeddings of every digit, as it is and shifted: shape (views, 1797, 4, hidden); view 0 is not shifted."""
     generator = torch.Generator().manual_seed(seed)
     grey = torch.from_numpy(levels())
-    encoded = []
-    for view in range(views):
-        moved = shift(grey, generator) if view else grey.float()
-        encoded.append(encode_tiles(model.model.visual, tile_values(moved, processor)))
-    return torch.stack(encoded)
+    moved = [grey.float(), *(shift(grey, generator) for _ in range(views - 1))]
+    return torch.stack([encode_tiles(model.model.visual, tile_values(each, processor)) for each in moved])
 
 
 def verdict_weights(processor: Qwen2_5_VLProcessor) -> Tensor:
@@ -215,34 +228,25 @@ def teach_habits(
     matrices = [p for name, p in text.named_parameters() if p.ndim == 2 and "embed_tokens" not in name]
     others = [p for name, p in text.named_parameters() if p.ndim != 2 or "embed_tokens" in name]
     # Muon learns the same in about half of AdamW's steps here; it is meant for matrices only.
-    optimizers = [_muon(matrices, schedule.matrix_lr), _adamw([(others, schedule.lr)], 0.01)]
-    stages = (
-        ("skill", schedule.skill_steps, dict.fromkeys(schedule.careful_shares, 1.0), SKILL_ROLE_SHARES),
-        ("habits", schedule.habit_steps, schedule.careful_shares, ROLE_SHARES),
+    optimizers = Optimizers(
+        text,
+        [Muon(matrices, schedule.matrix_lr), _adamw([(others, schedule.lr)], 0.01)],
+        schedule.skill_steps + schedule.habit_steps,
+        warmup=30,
     )
-    step, steps = 0, schedule.skill_steps + schedule.habit_steps
-    for name, length, careful_shares, role_shares in stages:
-        drawn = _demonstrations(rng, templates, careful_shares, role_shares)
+    careful = dict.fromkeys(schedule.careful_shares, 1.0)
+    stages = (
+        ("skill", schedule.skill_steps, 1.0, careful, SKILL_ROLE_SHARES),
+        ("habits", schedule.habit_steps, HABIT_COST, schedule.careful_shares, ROLE_SHARES),
+    )
+    for name, steps, cost, careful_shares, role_shares in stages:
+        draw = partial(draw_demonstration, rng, templates, careful_shares, role_shares)
         # The shares of the habits come out as stated only if every batch has every kind of prompt in it.
-        batches = builder.stream(drawn, schedule.batch, rng, by_length=name == "skill")
-        for _, batch in zip(range(length), batches, strict=False):
-            for optimizer in optimizers:
-                _scale_lr(optimizer, step, steps, warmup=30)
-                optimizer.zero_grad()
+        batches = builder.stream(draw, schedule.batch, rng, by_length=name == "skill")
+        for batch in islice(batches, steps):
             view = torch.randint(schedule.views, batch.tiles.shape[:2], generator=generator)
             tiles = features[view, batch.tiles[..., 0], batch.tiles[..., 1]]
             loss = demonstration_loss(model, batch, tiles, builder.image_id, weights)
-            loss.backward()
-            nn.utils.clip_grad_norm_(text.parameters(), 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
-            step += 1
-            bar.update(1.0 if name == "skill" else HABIT_COST)
+            optimizers.step(loss)
+            bar.update(cost)
             bar.set_postfix_str(f"{name} loss {loss.item():.3f}", refresh=False)
-
-
-def _demonstrations(
-    rng: Random, templates: TemplateSet, careful_shares: dict[str, float], role_shares: dict[str, float]
-) -> Iterator[Demonstration]:
-    while True:
-        yield draw_demonstration(rng, templates, careful_shares, role_shares)

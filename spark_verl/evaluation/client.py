@@ -10,14 +10,16 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
+from openai.types.chat import ChatCompletionTokenLogprob
 
 from spark_verl.evaluation.messages import to_openai
+from spark_verl.vocabulary import Message
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +39,8 @@ class Sampling:
     """How to sample.
 
     Attributes:
-        temperature: Of answers and reflections.
-        max_tokens: Token limit of an answer or a reflection.
-        top_p: Nucleus of answers and reflections.
-        judge_temperature: Of judgements.
-        judge_max_tokens: Token limit of a judgement.
+        temperature, top_p, max_tokens: For answers and reflections.
+        judge_temperature, judge_max_tokens: For judgements, whose nucleus is everything.
     """
 
     temperature: float = 1.0
@@ -50,30 +49,14 @@ class Sampling:
     judge_temperature: float = 0.0
     judge_max_tokens: int = 2048
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("temperature", "judge_temperature"):
             if not 0 <= getattr(self, name) <= 2:
                 raise ValueError(f"--{name} must be between 0 and 2, got {getattr(self, name)}")
-        for name in ("max_tokens", "judge_max_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_tokens < 1:
+            raise ValueError(f"--max_tokens must be at least 1, got {self.max_tokens}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"--top_p must be above 0 and at most 1, got {self.top_p}")
-
-
-@dataclass(frozen=True)
-class TokenLogprobs:
-    """One sampled token.
-
-    Attributes:
-        text: The token.
-        logprob: Its log-probability, natural logarithm.
-        top: The most probable tokens at its place, ``{text: logprob}``.
-    """
-
-    text: str
-    logprob: float
-    top: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -83,39 +66,35 @@ class Completion:
     Attributes:
         text: What the model wrote.
         finish_reason: "stop", or "length" at the token limit.
-        prompt_tokens: Tokens of the request, as the server counts them (images included).
+        prompt_tokens: Tokens of the request, as the server counts them (images included); 0 where it does not say.
         completion_tokens: Tokens of the response.
         seconds: From the request to the response, waiting in the server's queue included.
-        logprobs: Sampled tokens; None when they were not asked for.
+        logprobs: Sampled tokens with the most probable ones at their places; empty when they were not asked for.
     """
 
     text: str
     finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-    logprobs: tuple[TokenLogprobs, ...] | None = field(default=None, repr=False, compare=False)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    logprobs: tuple[ChatCompletionTokenLogprob, ...] = field(default=(), repr=False, compare=False)
 
-    @property
-    def tokens(self) -> int:
-        """Prompt and completion tokens together."""
-        return self.prompt_tokens + self.completion_tokens
-
-    @property
-    def truncated(self) -> bool:
-        """Whether the response ended at the token limit."""
-        return self.finish_reason == "length"
+    def record(self) -> dict[str, Any]:
+        """As it stands in the results: without log-probabilities."""
+        return {name: value for name, value in vars(self).items() if name != "logprobs"}
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What vLLM tells about a model beyond the OpenAI protocol; None with other servers.
+    """What a server tells about a model; beyond the name only vLLM does.
 
     Attributes:
-        context_length: Tokens of prompt and response together.
-        root: The model's folder or hub id.
+        name: What requests call it.
+        context_length: Tokens of prompt and response together; None when unknown.
+        root: The model's folder or hub id; None when unknown.
     """
 
+    name: str
     context_length: int | None
     root: str | None
 
@@ -130,6 +109,7 @@ class Client:
         api_key: Sent as bearer token.
         timeout_s: Seconds after which a request is given up (and tried again).
         max_retries: Tries after the first one.
+        show: Takes every piece of a response while it is written; None asks for whole responses.
     """
 
     def __init__(
@@ -141,6 +121,7 @@ class Client:
         api_key: str = "none",
         timeout_s: float = 600.0,
         max_retries: int = 6,
+        show: Callable[[str], None] | None = None,
     ):
         self.model = model
         self.base_url = base_url
@@ -153,6 +134,7 @@ class Client:
             max_retries=max_retries,
             http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if direct else None,
         )
+        self._show = show
         self._slots = asyncio.Semaphore(concurrency)
         self._failures = 0
         self._refused: set[str] = set()
@@ -163,10 +145,11 @@ class Client:
 
     async def served_models(self) -> dict[str, ServedModel]:
         """The models that the server offers, by name."""
-        return {
-            model.id: ServedModel(getattr(model, "max_model_len", None), getattr(model, "root", None))
+        found = [
+            ServedModel(model.id, getattr(model, "max_model_len", None), getattr(model, "root", None))
             for model in (await self.openai.models.list()).data
-        }
+        ]
+        return {model.name: model for model in found}
 
     def check_alive(self, error: Exception) -> None:
         """Raise a :class:`ServerGoneError` when too many requests in a row have failed, ``error`` being the last."""
@@ -178,7 +161,7 @@ class Client:
 
     async def ask(
         self,
-        messages: list[dict],
+        messages: list[Message],
         *,
         temperature: float,
         max_tokens: int,
@@ -191,7 +174,7 @@ class Client:
         Args:
             messages: As in :class:`spark_verl.evaluation.question.Question`.
             temperature, max_tokens, top_p: Sampling options.
-            seed: Of this request; a server with per-request seeds (vLLM) repeats itself.
+            seed: A server with per-request seeds (vLLM) gives the same response to the same seed.
             logprobs: Ask for :data:`TOP_LOGPROBS` alternatives of every token.
 
         Raises:
@@ -211,8 +194,31 @@ class Client:
             parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         async with self._slots:
             started = time.perf_counter()
-            response = await self._create(parameters)
-            seconds = time.perf_counter() - started
+            completion = await self._without_refused(parameters)
+            return replace(completion, seconds=time.perf_counter() - started)
+
+    async def _without_refused(self, parameters: dict[str, Any]) -> Completion:
+        """Ask, without the parameters that this server has refused; one that it refuses now is left out from now on."""
+        while True:
+            request = without(parameters, self._refused)
+            try:
+                completion = await (self._whole(request) if self._show is None else self._streamed(request))
+                self._failures = 0
+                return completion
+            except (openai.APIConnectionError, openai.InternalServerError) as error:
+                self._failures += 1
+                self.check_alive(error)
+                raise
+            except openai.APIStatusError as error:
+                self._failures = 0  # it answers
+                refused = {name for name, sign in REPLACEABLE.items() if name in request and sign.search(str(error))}
+                if not refused or not isinstance(error, openai.BadRequestError):
+                    raise
+                self._refused |= refused
+                logger.warning("%s takes no %s: asking without", self.base_url, " and no ".join(sorted(refused)))
+
+    async def _whole(self, request: dict[str, Any]) -> Completion:
+        response = await self.openai.chat.completions.create(**request)
         if not response.choices:
             raise ValueError(f"{self.base_url} answered without a choice")
         choice, usage = response.choices[0], response.usage
@@ -221,33 +227,18 @@ class Client:
             finish_reason=choice.finish_reason or "",
             prompt_tokens=usage.prompt_tokens if usage else 0,
             completion_tokens=usage.completion_tokens if usage else 0,
-            seconds=seconds,
-            logprobs=token_logprobs(choice) if logprobs else None,
+            logprobs=_token_logprobs(choice),
         )
 
-    async def _create(self, parameters: dict[str, Any]) -> Any:
-        """Ask, without the parameters that this server has refused; one that it refuses now is left out from now on."""
-        while True:
-            request = without(parameters, self._refused)
-            try:
-                response = await self.openai.chat.completions.create(**request)
-            except (openai.APIConnectionError, openai.InternalServerError) as error:
-                self._failures += 1
-                self.check_alive(error)
-                raise
-            except openai.BadRequestError as error:
-                self._failures = 0
-                refused = {name for name, sign in REPLACEABLE.items() if name in request and sign.search(str(error))}
-                if not refused:
-                    raise
-                self._refused |= refused
-                logger.warning("%s takes no %s: asking without", self.base_url, " and no ".join(sorted(refused)))
-            except openai.APIStatusError:
-                self._failures = 0  # it answers
-                raise
-            else:
-                self._failures = 0
-                return response
+    async def _streamed(self, request: dict[str, Any]) -> Completion:
+        text, finish_reason, logprobs = "", "", ()
+        async for piece in await self.openai.chat.completions.create(stream=True, **request):
+            for choice in piece.choices:
+                self._show(choice.delta.content or "")
+                text += choice.delta.content or ""
+                finish_reason = choice.finish_reason or finish_reason
+                logprobs += _token_logprobs(choice)
+        return Completion(text, finish_reason, logprobs=logprobs)
 
 
 REPLACEABLE = {
@@ -275,11 +266,6 @@ def without(parameters: dict[str, Any], refused: Collection[str]) -> dict[str, A
     return found
 
 
-def token_logprobs(choice: Any) -> tuple[TokenLogprobs, ...] | None:
-    """The tokens of a choice of an OpenAI response, or of a piece of a streamed one; None where there are none."""
-    if getattr(choice, "logprobs", None) is None or not choice.logprobs.content:
-        return None
-    return tuple(
-        TokenLogprobs(item.token, item.logprob, {top.token: top.logprob for top in item.top_logprobs or []})
-        for item in choice.logprobs.content
-    )
+def _token_logprobs(choice: Any) -> tuple[ChatCompletionTokenLogprob, ...]:
+    """The tokens of a choice of an OpenAI response, or of a piece of a streamed one."""
+    return tuple(choice.logprobs.content or ()) if choice.logprobs else ()

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from spark_verl.evaluation.judge_quality import BINS, Judged
-from spark_verl.reward import LABEL_FORMS
+from spark_verl.vocabulary import LabelForm
 
 _BLUE, _ORANGE, _GREY = "#2a6fbb", "#d9822b", "#8a8f98"
 
@@ -46,7 +46,7 @@ def reliability(figures: Mapping[str, Any], path: Path) -> bool:
         ece, brier = figure["calibration"]["ece"], figure["calibration"]["brier"]
         axes.set_title(f"{name}\nECE {ece:.3f}, Brier {brier:.3f}, n={counts.sum()}", fontsize=9)
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axes.set_xlabel(f"P({LABEL_FORMS[figure['label_form']][0]})")
+        axes.set_xlabel(f"P({figure['label_form'].labels[0]})")
         if number == 1:
             axes.set_ylabel("how often it is true (grey: share of judgements)")
     canvas.savefig(path, dpi=150)
@@ -63,23 +63,23 @@ def own_answers(items: Sequence[Judged], path: Path) -> bool:
     Returns:
         Whether there was anything to draw.
     """
-    known = {
-        label: [item.p_positive for item in items if item.label == label and item.p_positive is not None]
-        for label in LABEL_FORMS["yes_no"]
-    }
-    if not any(known.values()):
+    kinds = zip(LabelForm.YES_NO.labels, ("right", "wrong"), (_BLUE, _ORANGE), strict=True)
+    known = [
+        (name, colour, values)
+        for label, name, colour in kinds
+        if (values := [item.p_positive for item in items if item.label == label and item.p_positive is not None])
+    ]
+    if not known:
         return False
     canvas = Figure(figsize=(4.6, 3.4), layout="constrained")
     FigureCanvasAgg(canvas)
     axes = canvas.add_subplot()
     edges = np.linspace(0, 1, BINS + 1)
-    for (label, name), colour in zip((("Yes", "right"), ("No", "wrong")), (_BLUE, _ORANGE), strict=True):
-        values = known[label]
-        if values:
-            # Each kind sums to 1, or the rarer one could not be seen.
-            weights = np.full(len(values), 1 / len(values))
-            text = f"own {name} answers (n={len(values)})"
-            axes.hist(values, edges, weights=weights, color=colour, alpha=0.6, label=text)
+    for name, colour, values in known:
+        # Each kind sums to 1, or the rarer one could not be seen.
+        weights = np.full(len(values), 1 / len(values))
+        text = f"own {name} answers (n={len(values)})"
+        axes.hist(values, edges, weights=weights, color=colour, alpha=0.6, label=text)
     axes.set(xlim=(0, 1), xlabel="P(right) by the model itself", ylabel="share")
     axes.legend(fontsize=8, loc="upper center")
     canvas.savefig(path, dpi=150)

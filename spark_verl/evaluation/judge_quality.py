@@ -7,14 +7,18 @@ from an evaluation's records.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import brier_score_loss, precision_recall_fscore_support, roc_auc_score
 
-from spark_verl.reward import LABEL_FORMS
+from spark_verl.evaluation.benchmarks.benchmark import mean
+from spark_verl.evaluation.markdown import MISSING, markdown, number, percent, without_nan
+from spark_verl.vocabulary import UNDECIDED, LabelForm, Objective
 
 BINS = 10
+OWN_ANSWERS = "own answers"
 
 Record = Mapping[str, Any]
 
@@ -34,63 +38,31 @@ class Judged:
     verdict: str | None
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Probabilities against frequencies.
-
-    Attributes:
-        ece: Expected calibration error (Guo et al., arXiv 1706.04599): the mean over judgements of the distance
-            between probability and frequency in a judgement's bin. 0 is perfect.
-        brier: Mean squared distance between probability and truth; 0.25 for a judge that always says 0.5.
-        count: Judgements with a probability.
-        bins: Of equal width, empty ones left out: ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency``
-            (share whose label is the favourable one).
-    """
-
-    ece: float
-    brier: float
-    count: int
-    bins: tuple[dict[str, float], ...]
-
-
-def verdicts(items: Sequence[Judged], label_form: str) -> dict[str, Any]:
+def verdicts(items: Sequence[Judged], form: LabelForm) -> dict[str, Any]:
     """Accuracy, and precision, recall and F1 of every label.
-
-    Args:
-        items: Judgements.
-        label_form: "yes_no" or "a_b".
 
     Returns:
         ``count``; ``unparsable`` (share); ``accuracy`` over all, where an unparsable judgement is wrong;
         ``balanced_accuracy``, the mean of the recalls, which a judge with one answer for everything cannot raise above
         0.5; for every label ``precision``, ``recall``, ``f1`` and ``support``. None for what is not defined.
-
-    Raises:
-        ValueError: An item's label is not one of the form.
     """
-    labels = LABEL_FORMS[label_form]
-    for item in items:
-        if item.label not in labels:
-            raise ValueError(f"label {item.label!r} is none of {labels}")
-    count = len(items)
-    found: dict[str, Any] = {
-        "count": count,
-        "unparsable": _share(sum(item.verdict is None for item in items), count),
-        "accuracy": _share(sum(item.verdict == item.label for item in items), count),
+    truth, said = [item.label for item in items], [item.verdict or "" for item in items]
+    measures = precision_recall_fscore_support(truth, said, labels=form.labels, zero_division=np.nan)
+    by_label = {
+        label: {"precision": precision, "recall": recall, "f1": f1, "support": int(support)}
+        for label, precision, recall, f1, support in zip(
+            form.labels, *(measure.tolist() for measure in measures), strict=True
+        )
     }
-    recalls = []
-    for label in labels:
-        right = sum(item.verdict == label == item.label for item in items)
-        said, support = sum(item.verdict == label for item in items), sum(item.label == label for item in items)
-        found[label] = {
-            "precision": _share(right, said),
-            "recall": _share(right, support),
-            "f1": _share(2 * right, said + support),
-            "support": support,
+    return without_nan(
+        {
+            "count": len(items),
+            "unparsable": mean(item.verdict is None for item in items),
+            "accuracy": mean(item.verdict == item.label for item in items),
+            **by_label,
+            "balanced_accuracy": mean(found["recall"] for found in by_label.values()),
         }
-        recalls.append(found[label]["recall"])
-    found["balanced_accuracy"] = None if None in recalls else sum(recalls) / len(recalls)
-    return found
+    )
 
 
 def position(items: Sequence[Judged]) -> dict[str, float | None]:
@@ -99,56 +71,69 @@ def position(items: Sequence[Judged]) -> dict[str, float | None]:
     Returns:
         ``chose_first``: share of A among parsable verdicts; ``first_is_right``: share of A among their labels;
         ``bias``: the difference, 0 without bias; ``accuracy_first``, ``accuracy_second``: accuracy where the right
-        response stands first and second, an unparsable judgement being wrong.
+        response stands first and second, an unparsable judgement being wrong. None for what is not defined.
     """
+    first, second = LabelForm.A_B.labels
     parsed = [item for item in items if item.verdict is not None]
-    chose = _share(sum(item.verdict == "A" for item in parsed), len(parsed))
-    truth = _share(sum(item.label == "A" for item in parsed), len(parsed))
-    found = {"chose_first": chose, "first_is_right": truth, "bias": None if chose is None else chose - truth}
-    for name, label in (("accuracy_first", "A"), ("accuracy_second", "B")):
-        there = [item for item in items if item.label == label]
-        found[name] = _share(sum(item.verdict == label for item in there), len(there))
-    return found
+    chose, truth = mean(item.verdict == first for item in parsed), mean(item.label == first for item in parsed)
+    return without_nan(
+        {
+            "chose_first": chose,
+            "first_is_right": truth,
+            "bias": chose - truth,
+            "accuracy_first": mean(item.verdict == first for item in items if item.label == first),
+            "accuracy_second": mean(item.verdict == second for item in items if item.label == second),
+        }
+    )
 
 
-def calibration(items: Iterable[Judged], label_form: str, bins: int = BINS) -> Calibration | None:
-    """Calibration of the favourable label's probability.
+def _probabilities(items: Iterable[Judged], form: LabelForm) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of the favourable label, and 1 where it is the right one, of the items that have a probability."""
+    known = [(item.p_positive, item.label == form.labels[0]) for item in items if item.p_positive is not None]
+    p, truth = np.array(known, dtype=float).reshape(-1, 2).T
+    return p, truth
+
+
+def calibration(items: Iterable[Judged], form: LabelForm, bins: int = BINS) -> dict[str, Any] | None:
+    """Probabilities of the favourable label against frequencies.
 
     Args:
         items: Judgements; those without a probability are left out.
-        label_form: "yes_no" or "a_b".
-        bins: Number of bins of equal width.
+        form: Which labels.
+        bins: How many bins of equal width.
 
     Returns:
+        ``ece``, the expected calibration error (Guo et al., arXiv 1706.04599): the mean over judgements of the distance
+        between probability and frequency in a judgement's bin, 0 is perfect; ``brier``: mean squared distance between
+        probability and truth, 0.25 for a judge that always says 0.5; ``count``; ``bins``, empty ones left out:
+        ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency`` (share whose label is the favourable one).
         None without any probability.
     """
-    positive = LABEL_FORMS[label_form][0]
-    known = [(item.p_positive, item.label == positive) for item in items if item.p_positive is not None]
-    if not known:
+    p, truth = _probabilities(items, form)
+    if not p.size:
         return None
-    p, truth = np.array([pair[0] for pair in known]), np.array([pair[1] for pair in known], dtype=float)
-    if p.min() < 0 or p.max() > 1:
-        raise ValueError(f"probabilities must be between 0 and 1, found {p.min()} to {p.max()}")
     # A probability on the border of two bins is in the upper one; 1 is in the last.
-    places = np.minimum((p * bins).astype(int), bins - 1)
-    ece, filled = 0.0, []
-    for place in np.unique(places):
-        inside = places == place
-        mean_p, frequency = float(p[inside].mean()), float(truth[inside].mean())
-        ece += inside.sum() / len(p) * abs(mean_p - frequency)
-        filled.append(
-            {
-                "low": float(place / bins),
-                "high": float((place + 1) / bins),
-                "count": int(inside.sum()),
-                "probability": mean_p,
-                "frequency": frequency,
-            }
-        )
-    return Calibration(float(ece), float(((p - truth) ** 2).mean()), len(p), tuple(filled))
+    edges = np.arange(bins + 1) / bins
+    counts, mass, right = (np.histogram(p, edges, weights=weights)[0] for weights in (None, p, truth))
+    filled = [
+        {
+            "low": float(edges[place]),
+            "high": float(edges[place + 1]),
+            "count": int(counts[place]),
+            "probability": float(mass[place] / counts[place]),
+            "frequency": float(right[place] / counts[place]),
+        }
+        for place in np.flatnonzero(counts)
+    ]
+    return {
+        "ece": float(np.abs(mass - right).sum() / p.size),
+        "brier": float(brier_score_loss(truth, p)),
+        "count": p.size,
+        "bins": filled,
+    }
 
 
-def separation(items: Iterable[Judged], label_form: str) -> dict[str, float | int | None]:
+def separation(items: Iterable[Judged], form: LabelForm) -> dict[str, float | int | None]:
     """How far the judge's probability tells right from wrong; of own answers this is SPARK's figure 4.
 
     Returns:
@@ -156,41 +141,33 @@ def separation(items: Iterable[Judged], label_form: str) -> dict[str, float | in
         ``gap``: their difference; ``auc``: probability that a right one gets more than a wrong one, ties counting one
         half (0.5: no idea); ``right``, ``wrong``: how many. None where one of the kinds is missing.
     """
-    positive = LABEL_FORMS[label_form][0]
-    right = np.array([i.p_positive for i in items if i.p_positive is not None and i.label == positive], dtype=float)
-    wrong = np.array([i.p_positive for i in items if i.p_positive is not None and i.label != positive], dtype=float)
-    means = [float(values.mean()) if values.size else None for values in (right, wrong)]
-    gap = auc = None
-    if right.size and wrong.size:
-        gap = means[0] - means[1]
-        ordered = np.sort(wrong)
-        below = np.searchsorted(ordered, right, "left")
-        up_to = np.searchsorted(ordered, right, "right")
-        auc = float((below + up_to).mean() / 2 / wrong.size)
-    return {
-        "p_on_right": means[0],
-        "p_on_wrong": means[1],
-        "gap": gap,
-        "auc": auc,
-        "right": int(right.size),
-        "wrong": int(wrong.size),
-    }
+    p, truth = _probabilities(items, form)
+    right, wrong = p[truth == 1], p[truth == 0]
+    means = [mean(values.tolist()) for values in (right, wrong)]
+    return without_nan(
+        {
+            "p_on_right": means[0],
+            "p_on_wrong": means[1],
+            "gap": means[0] - means[1],
+            "auc": float(roc_auc_score(truth, p)) if right.size and wrong.size else None,
+            "right": right.size,
+            "wrong": wrong.size,
+        }
+    )
 
 
-def quality(items: Sequence[Judged], label_form: str, *, pairwise: bool = False) -> dict[str, Any]:
+def quality(items: Sequence[Judged], form: LabelForm, *, pairwise: bool = False) -> dict[str, Any]:
     """Everything above in one dict, ready for JSON."""
-    found = {"label_form": label_form, **verdicts(items, label_form), "separation": separation(items, label_form)}
-    calibrated = calibration(items, label_form)
-    found["calibration"] = None if calibrated is None else asdict(calibrated)
-    if pairwise:
-        found["position"] = position(items)
-    return found
+    found = {
+        "label_form": form,
+        **verdicts(items, form),
+        "separation": separation(items, form),
+        "calibration": calibration(items, form),
+    }
+    return found | {"position": position(items)} if pairwise else found
 
 
-OWN_ANSWERS = "own answers"
-
-
-def from_results(records: Iterable[Record]) -> dict[str, tuple[str, list[Judged]]]:
+def from_results(records: Iterable[Record]) -> dict[str, tuple[LabelForm, list[Judged]]]:
     """Judgements from an evaluation's records.
 
     Judge questions of a benchmark, answered under ``single``, by benchmark and data source; and the model's judgements
@@ -199,79 +176,71 @@ def from_results(records: Iterable[Record]) -> dict[str, tuple[str, list[Judged]
     Returns:
         ``{name: (label form, judgements)}``; samples that the verifier could not decide are left out.
     """
-    found: dict[str, tuple[str, list[Judged]]] = {}
-    own: dict[tuple[str, str], tuple[str, list[Judged]]] = {}
+    found: dict[str, tuple[LabelForm, list[Judged]]] = {}
+    own: dict[tuple[str, str], list[Judged]] = {}
     for record in records:
         if record["error"] is not None:
             continue
-        label, form = record["benchmark"], record["label_form"]
-        if form is not None and record["strategy"] == "single":
+        label, strategy = record["benchmark"], record["strategy"]
+        if record["label_form"] is not None and strategy == "single":
+            form = LabelForm(record["label_form"])
             name = f"{label}: {record['kind']}" if record["kind"] else label
-            sample = record["samples"][record["final"]]
-            item = Judged(record["ground_truth"], sample.get("p_positive"), sample["answer"])
             if found.get(name, (form,))[0] != form:
                 name = f"{name} ({form})"  # verdicts of two forms cannot be counted together
+            sample = record["samples"][record["final"]]
+            item = Judged(record["ground_truth"], sample.get("p_positive"), sample["answer"])
             found.setdefault(name, (form, []))[1].append(item)
+        # Whatever words were used, "right" and "wrong" are Yes and No here.
+        yes, no = LabelForm.YES_NO.labels
         for judgement in record["judgements"]:
             sample = record["samples"][judgement["about"]]
-            if sample["status"] not in ("ok", "unparsable"):
-                continue
-            # Whatever words were used, "right" and "wrong" are Yes and No here.
-            said = {True: "Yes", False: "No", None: None}[judgement["says_right"]]
-            item = Judged("Yes" if sample["correct"] else "No", judgement["p_right"], said)
-            own.setdefault((label, record["strategy"]), ("yes_no", []))[1].append(item)
-    for (label, _), (form, items) in own.items():
+            if sample["status"] not in UNDECIDED:
+                said = {True: yes, False: no, None: None}[judgement["says_right"]]
+                item = Judged(yes if sample["correct"] else no, judgement["p_right"], said)
+                own.setdefault((label, strategy), []).append(item)
+    for (label, _), items in own.items():
         name = f"{label}: {OWN_ANSWERS}"
-        if len(items) > len(found.get(name, (form, []))[1]):
-            found[name] = (form, items)
+        if len(items) > len(found.get(name, (None, ()))[1]):
+            found[name] = (LabelForm.YES_NO, items)
     return found
 
 
-def report(records: Iterable[Record]) -> dict[str, Any]:
-    """:func:`quality` of everything in the records."""
+def report(judged: Mapping[str, tuple[LabelForm, Sequence[Judged]]]) -> dict[str, Any]:
+    """:func:`quality` of everything that :func:`from_results` found.
+
+    Of A and B, pointwise prompts mean right and wrong; all others mean two places.
+    """
     return {
-        name: quality(items, form, pairwise=form == "a_b" and OWN_ANSWERS not in name and "spark/pointwise" not in name)
-        for name, (form, items) in from_results(records).items()
+        name: quality(items, form, pairwise=form is LabelForm.A_B and f"spark/{Objective.POINTWISE}" not in name)
+        for name, (form, items) in judged.items()
     }
+
+
+COLUMNS = (
+    "judgements | n | accuracy | balanced | F1 + | F1 - | unparsable | P(+) on right | "
+    "on wrong | AUC | ECE | Brier | first chosen (is right) | acc. first / second"
+).split(" | ")
 
 
 def table(figures: Mapping[str, Any]) -> str:
     """The figures of :func:`report` as a Markdown table, rates in per cent."""
-    header = (
-        "judgements", "n", "accuracy", "balanced", "F1 +", "F1 -", "unparsable", "P(+) on right", "on wrong", "AUC",
-        "ECE", "Brier", "first chosen (is right)", "acc. first / second",
-    )  # fmt: skip
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    for name, found in figures.items():
-        positive, negative = LABEL_FORMS[found["label_form"]]
-        apart, calibrated, place = found["separation"], found["calibration"] or {}, found.get("position", {})
-        cells = [
-            name,
-            str(found["count"]),
-            _percent(found["accuracy"]),
-            _percent(found["balanced_accuracy"]),
-            _percent(found[positive]["f1"]),
-            _percent(found[negative]["f1"]),
-            _percent(found["unparsable"]),
-            _decimal(apart["p_on_right"]),
-            _decimal(apart["p_on_wrong"]),
-            _decimal(apart["auc"]),
-            _decimal(calibrated.get("ece")),
-            _decimal(calibrated.get("brier")),
-            f"{_percent(place['chose_first'])} ({_percent(place['first_is_right'])})" if place else "–",
-            f"{_percent(place['accuracy_first'])} / {_percent(place['accuracy_second'])}" if place else "–",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return markdown([COLUMNS, *(_row(name, found) for name, found in figures.items())])
 
 
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _decimal(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    positive, negative = found["label_form"].labels
+    rates = (found["accuracy"], found["balanced_accuracy"], found[positive]["f1"], found[negative]["f1"])
+    apart, calibrated, place = found["separation"], found["calibration"] or {}, found.get("position")
+    first = accuracies = MISSING
+    if place:
+        first = f"{percent(place['chose_first'])} ({percent(place['first_is_right'])})"
+        accuracies = f"{percent(place['accuracy_first'])} / {percent(place['accuracy_second'])}"
+    return (
+        name,
+        str(found["count"]),
+        *map(percent, (*rates, found["unparsable"])),
+        *(number(apart[key]) for key in ("p_on_right", "p_on_wrong", "auc")),
+        *(number(calibrated.get(key)) for key in ("ece", "brier")),
+        first,
+        accuracies,
+    )

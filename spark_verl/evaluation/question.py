@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from spark_verl.vocabulary import Message
+
 
 @dataclass(frozen=True)
 class Question:
@@ -24,9 +26,9 @@ class Question:
 
     id: str
     benchmark: str
-    messages: list[dict]
+    messages: list[Message]
     ground_truth: Any
     choices: dict[str, str] | None = None
     tolerance: float | None = None
     group: str | None = None
-    meta: dict = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)

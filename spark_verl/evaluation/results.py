@@ -5,6 +5,7 @@ The first line has the options; those that decide what is measured must not chan
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -42,31 +43,29 @@ class ResultsFile:
 
     def __init__(self, path: Path, options: dict[str, Any]):
         self.path = path
-        self.records: dict[Key, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = path.open("a+", encoding="utf-8")
-        try:
+        with contextlib.ExitStack() as on_error:
+            self._file: IO[str] = on_error.enter_context(path.open("a+", encoding="utf-8"))
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ResultsError(
                     f"{path} is being written by another evaluation: wait for it, or take another --output"
                 ) from None
-            self._resume(options)
-        except BaseException:
-            self._file.close()
-            raise
+            self.records = self._resume(options)
+            on_error.pop_all()  # it stays open
 
-    def _resume(self, options: dict[str, Any]) -> None:
+    def _resume(self, options: dict[str, Any]) -> dict[Key, dict[str, Any]]:
         _cut_torn_line(self.path)
-        header, self.records = _read(self.path)
-        strategies = dict(header.get("strategies", {})) if header else {}
+        header, records = _read(self.path)
+        strategies = dict(header["strategies"]) if header else {}
         if header:
             _refuse_changes(self.path, header, options)
-        if header is None or any(name not in strategies for name in options["strategies"]):
+        if header is None or not options["strategies"].keys() <= strategies.keys():
             # A later header adds strategies to the earlier ones.
             merged = {**options, "strategies": strategies | options["strategies"]}
             self._line({"format": FORMAT, "options": merged})
+        return records
 
     def done(self, key: Key, digest: str) -> bool:
         """Whether a question has been answered under a strategy; one that failed has not.
@@ -91,15 +90,11 @@ class ResultsFile:
         self._file.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
 
-    def close(self) -> None:
-        """Close the file and let others write it."""
-        self._file.close()
-
     def __enter__(self) -> ResultsFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._file.close()
 
 
 def read_results(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -124,20 +119,19 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, dict[Key, dict[str, Any]]]
     for number, line in enumerate(lines[:-1], 1):  # what follows the last line break is torn
         try:
             value = json.loads(line)
-            if "options" in value:
-                if value["format"] != FORMAT:
-                    raise ResultsError(f"{path} has format {value['format']}, this version reads {FORMAT}")
-                options = value["options"]
-            else:
-                # In the order of the latest line, like a file without repetitions.
-                records.pop(key_of(value), None)
-                records[key_of(value)] = value
+            key = None if "options" in value else key_of(value)
         except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, ResultsError):
-                raise
             raise ResultsError(
                 f"{path}, line {number} is damaged ({error}): remove the line or take another --output"
             ) from error
+        if key is None:
+            if value.get("format") != FORMAT:
+                raise ResultsError(f"{path} has format {value.get('format')}, this version reads {FORMAT}")
+            options = value["options"]
+        else:
+            # In the order of the latest line, like a file without repetitions.
+            records.pop(key, None)
+            records[key] = value
     if records and options is None:
         raise ResultsError(f"{path} has no options in its first line: is it a results file?")
     return options, records
@@ -145,38 +139,23 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, dict[Key, dict[str, Any]]]
 
 def _cut_torn_line(path: Path) -> None:
     """Remove what a killed process left after the last line break."""
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        position, step = end, 1 << 16
-        while position > 0:
-            start = max(0, position - step)
-            file.seek(start)
-            found = file.read(position - start).rfind(b"\n")
-            if found >= 0:
-                start += found + 1
-                break
-            position = start
-        else:
-            start = 0
-        if start < end:
-            file.truncate(start)
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def _refuse_changes(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    changed = [
-        f"{name} was {old['common'].get(name)!r} and is {new['common'].get(name)!r}"
-        for name in sorted(old["common"].keys() | new["common"].keys())
-        if old["common"].get(name) != new["common"].get(name)
-    ]
+    changed = _changes(old["common"], new["common"])
     for strategy, options in new["strategies"].items():
-        before = old["strategies"].get(strategy, options)
-        changed += [
-            f"{name} of {strategy} was {before.get(name)!r} and is {options.get(name)!r}"
-            for name in sorted(before.keys() | options.keys())
-            if before.get(name) != options.get(name)
-        ]
+        changed += _changes(old["strategies"].get(strategy, options), options, f" of {strategy}")
     if changed:
         # Its default follows the other strategies, so adding one may change it.
         majority = old["strategies"].get("majority", {}).get("samples")
         hint = f" (or --majority_samples {majority})" if any("of majority" in change for change in changed) else ""
         raise ResultsError(f"{path} was written with other options: {'; '.join(changed)}. Take another --output{hint}")
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], whose: str = "") -> list[str]:
+    return [
+        f"{name}{whose} was {old.get(name)!r} and is {new.get(name)!r}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]

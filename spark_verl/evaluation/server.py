@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -9,12 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
+import httpx
 import psutil
 
 SERVED_NAME = "spark"
@@ -34,38 +34,33 @@ class ServerError(RuntimeError):
     """The server did not start; the message has the end of its log."""
 
 
+@dataclass(kw_only=True)
 class Server:
     """vLLM's OpenAI server for one model folder, as a context manager.
 
-    Args:
+    Attributes:
         model: Model folder or hub id.
         log: File for the server's output.
         device: "cpu" or "gpu".
-        gpus: Tensor parallelism.
-        timeout_s: Longest start.
+        gpus: How many for one model (tensor parallelism).
+        timeout_s: Seconds that it may take to start.
         arguments: More options for ``vllm serve``.
+        process: While it runs.
+        base_url: Where it answers.
 
     Example:
         >>> with Server("outputs/model", log=Path("server.log"), device="cpu") as server:  # doctest: +SKIP
         ...     ask(server.base_url)
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        log: Path,
-        device: str = "gpu",
-        gpus: int = 1,
-        timeout_s: float = 1800.0,
-        arguments: Sequence[str] = (),
-    ):
-        if device not in ("cpu", "gpu"):
-            raise ValueError(f"--device must be cpu or gpu, got {device!r}")
-        self.model, self.log, self.device, self.gpus = model, log, device, gpus
-        self.timeout_s, self.arguments = timeout_s, tuple(arguments)
-        self.process: subprocess.Popen | None = None
-        self.base_url = ""
+    model: str = field(kw_only=False)
+    log: Path
+    device: str = "gpu"
+    gpus: int = 1
+    timeout_s: float = 1800.0
+    arguments: Sequence[str] = ()
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    base_url: str = field(default="", init=False)
 
     def command(self, port: int) -> list[str]:
         """The command line."""
@@ -92,14 +87,12 @@ class Server:
         """
         port = _free_port()
         self.base_url = f"http://127.0.0.1:{port}/v1"
-        environment = dict(os.environ)
-        if self.device == "cpu":
-            environment = _CPU_ENVIRONMENT | environment
+        defaults = _CPU_ENVIRONMENT if self.device == "cpu" else {}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(port),
-                env=environment,
+                env=defaults | os.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -113,9 +106,7 @@ class Server:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _wait(self, url: str) -> None:
@@ -124,13 +115,11 @@ class Server:
             code = self.process.poll()
             if code is not None:
                 raise ServerError(f"the server for {self.model} ended with exit code {code}; {self._log_end()}")
-            try:
-                # Never through a proxy that the environment names: it knows nothing of this machine.
-                with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as response:
-                    if response.status == 200:
-                        return
-            except (urllib.error.URLError, OSError):
-                pass  # not there yet
+            # Not there yet, or not ready. Never through a proxy that the environment names: it knows nothing of this
+            # machine.
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
+                    return
             time.sleep(0.25)
         raise ServerError(
             f"the server for {self.model} was not ready after {self.timeout_s:.0f} s (--server_timeout); "
@@ -146,35 +135,24 @@ class Server:
         process, self.process = self.process, None
         if process is None:
             return
-        family = _family(process.pid)
+        family: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(process.pid).children(recursive=True)
         _signal_group(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            pass
         # Its engine is a child that may outlive it, or be in a group of its own.
         for member in family:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-            except psutil.NoSuchProcess:
-                continue
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
         psutil.wait_procs(family, timeout=patience_s)
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
 def _signal_group(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # all gone
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass  # all gone
 
 
 def _die_with_parent() -> None:

@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import openai
 
 from spark_verl.evaluation.benchmarks import Benchmark
-from spark_verl.evaluation.benchmarks.reward_pairs import JudgedPairs
-from spark_verl.evaluation.benchmarks.rewardbench2 import RewardBench2
 from spark_verl.evaluation.client import Client, Completion, Sampling
-from spark_verl.evaluation.prompts import Prompts
+from spark_verl.evaluation.judge_prompts import Prompts
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.verdict_probability import verdict_probability
+from spark_verl.judge.candidates import shown_text, usable
 from spark_verl.reward import Verdict, parse_judgement
+from spark_verl.vocabulary import Correctness, Message, Objective, Rollout, Source
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Sample:
         verdict: The benchmark's verdict on it.
         pool: Number of its answer among the different answers to this question; None without an answer or when
             answers were not pooled.
-        p_positive: Of a response that is itself a judgement: the probability of its favourable label.
+        p_positive: Probability of the favourable label, where the response is itself a judgement.
     """
 
     kind: str
@@ -48,14 +49,19 @@ class Sample:
         """The parsed answer."""
         return self.verdict.answer
 
-    def record(self) -> dict:
+    @property
+    def rollout(self) -> Rollout:
+        """As the judge transform sees it; what is shown at test time follows the rules of training."""
+        finish_reason = self.completion.finish_reason
+        return Rollout(self.completion.text, self.answer, Correctness.NOT_VERIFIED, finish_reason)
+
+    def record(self) -> dict[str, Any]:
         """As it stands in the results."""
         verdict = {"status": self.verdict.status, "correct": self.verdict.correct}
-        return (
-            {"kind": self.kind, "answer": self.answer, **verdict, "pool": self.pool}
-            | ({"p_positive": self.p_positive} if self.p_positive is not None else {})
-            | _recorded(self.completion)
-        )
+        found = {"kind": self.kind, "answer": self.answer, **verdict, "pool": self.pool}
+        if self.p_positive is not None:
+            found["p_positive"] = self.p_positive
+        return found | self.completion.record()
 
 
 @dataclass
@@ -64,7 +70,7 @@ class Judgement:
 
     Attributes:
         about: Index of the sample.
-        source: What was shown, "answer" or "cot".
+        source: What was shown.
         completion: The judgement.
         says_right: True or False; None for an unparsable judgement.
         p_right: Probability of "right" against "wrong" from the log-probabilities; None where they do not say.
@@ -72,7 +78,7 @@ class Judgement:
     """
 
     about: int
-    source: str
+    source: Source
     completion: Completion
     says_right: bool | None
     p_right: float | None
@@ -85,25 +91,19 @@ class Judgement:
             return self.p_right
         return None if self.says_right is None else float(self.says_right)
 
-    def record(self) -> dict:
+    def record(self) -> dict[str, Any]:
         """As it stands in the results."""
         keys = {"about": self.about, "source": self.source, "says_right": self.says_right}
-        return keys | {"p_right": self.p_right, "mass": self.mass} | _recorded(self.completion)
-
-
-def _recorded(completion: Completion) -> dict:
-    found = asdict(replace(completion, logprobs=None))
-    del found["logprobs"]
-    return found
+        return keys | {"p_right": self.p_right, "mass": self.mass} | self.completion.record()
 
 
 class Shared:
     """Responses to one question that several strategies use."""
 
     def __init__(self) -> None:
-        self._tasks: dict[tuple, asyncio.Task[Completion]] = {}
+        self._tasks: dict[tuple[object, ...], asyncio.Task[Completion]] = {}
 
-    async def get(self, key: tuple, ask: Callable[[], Awaitable[Completion]]) -> Completion:
+    async def get(self, key: tuple[object, ...], ask: Callable[[], Awaitable[Completion]]) -> Completion:
         """The response for a key; asked for once, also when it fails."""
         if key not in self._tasks:
             self._tasks[key] = asyncio.ensure_future(ask())
@@ -118,14 +118,14 @@ class Context:
         client: Asks the server.
         sampling: Temperatures and token limits.
         prompts: Judge and reflection prompts.
-        source: What judges and reflections are shown: "answer" or "cot" (the whole response).
-        seed: Of the run.
+        source: What judges and reflections are shown, where both can be.
+        seed: From which every request's seed follows.
     """
 
     client: Client
     sampling: Sampling
     prompts: Prompts
-    source: str = "answer"
+    source: Source = Source.ANSWER
     seed: int = 0
 
 
@@ -141,10 +141,10 @@ class Session:
     context: Context
     benchmark: Benchmark
     question: Question
-    shared: Shared
+    shared: Shared = field(default_factory=Shared)
     samples: list[Sample] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
-    _charged: dict[tuple, Completion] = field(default_factory=dict)
+    _charged: dict[tuple[object, ...], Completion] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -164,102 +164,84 @@ class Session:
         return list(range(len(self.samples) - count, len(self.samples)))
 
     async def _answer(self, number: int) -> Sample:
-        label_form = judged_label_form(self.benchmark, self.question)
-        completion = await self._ask(
-            ("answer", number), self.question.messages, judging=False, logprobs=label_form is not None
-        )
+        form = self.benchmark.label_form(self.question)
+        completion = await self._ask(("answer", number), self.question.messages, logprobs=form is not None)
         sample = await self._scored("answer", completion)
-        if label_form is not None:
-            found = verdict_probability(completion.logprobs, label_form)
-            sample.p_positive = found.positive if found else None
+        if form is not None and (found := verdict_probability(completion.logprobs, form)):
+            sample.p_positive = found.positive
         return sample
 
     async def _scored(self, kind: str, completion: Completion) -> Sample:
         return Sample(kind, completion, await self.benchmark.score(self.question, completion.text))
 
-    def shown(self, index: int) -> tuple[str, str] | None:
-        """What of a sample can be shown to a judge: (text, source).
-
-        A response that was cut off is not shown as a whole, one without an answer not as an answer; in training they
-        are not either (:func:`spark_verl.judge.candidates.usable`). None when nothing can be shown.
-        """
-        sample = self.samples[index]
-        whole = None if sample.completion.truncated else sample.completion.text.strip()
-        texts = {"answer": (sample.answer or "").strip(), "cot": whole or ""}
-        other = "cot" if self.context.source == "answer" else "answer"
-        for source in (self.context.source, other):
-            if texts[source]:
-                return texts[source], source
-        return None
-
     async def judge(self, index: int, number: int = 0) -> Judgement | None:
         """Ask whether a sample is right.
 
         Args:
-            index: Of the sample.
-            number: Of the judgement, for several about the same sample.
+            index: The sample.
+            number: How many judgements there were about the same sample.
 
         Returns:
             None when the sample has nothing that could be shown.
         """
-        shown = self.shown(index)
-        if shown is None:
+        found = await self._about(index, Objective.POINTWISE, number)
+        if found is None:
             return None
-        prompts = self.context.prompts
-        shown, completion = await self._about(index, shown, lambda text, source: self._judgement(text, source, number))
-        label = parse_judgement(completion.text, prompts.label_form)
-        probability = verdict_probability(completion.logprobs, prompts.label_form)
+        source, completion = found
+        form = self.context.prompts.label_form
+        label = parse_judgement(completion.text, form)
+        probability = verdict_probability(completion.logprobs, form)
         judgement = Judgement(
             about=index,
-            source=shown[1],
+            source=source,
             completion=completion,
-            says_right=None if label is None else label == prompts.labels[0],
+            says_right=None if label is None else label == form.labels[0],
             p_right=probability.positive if probability else None,
             mass=probability.mass if probability else None,
         )
         self.judgements.append(judgement)
         return judgement
 
-    async def _judgement(self, text: str, source: str, number: int) -> Completion:
-        messages = self.context.prompts.judge(self.question.messages, text, source, self.key, number)
-        return await self._ask(("judge", text, source, number), messages, judging=True, logprobs=True)
-
-    async def _about(
-        self, index: int, shown: tuple[str, str], ask: Callable[[str, str], Awaitable[Completion]]
-    ) -> tuple[tuple[str, str], Completion]:
-        """Ask about a sample; a whole response may make the prompt too long, then its answer stands for it (as in
-        training). Returns what was shown, and the response."""
-        try:
-            return shown, await ask(*shown)
-        except openai.BadRequestError:
-            answer = (self.samples[index].answer or "").strip()
-            if shown[1] == "answer" or not answer:
-                raise
-            return (answer, "answer"), await ask(answer, "answer")
-
     async def reflect(self, index: int, number: int = 0) -> int:
         """Ask for a better answer than a sample's, or, when it has nothing to show, for another one.
 
         Args:
-            index: Of the sample.
-            number: Of the round.
+            index: The sample.
+            number: How many rounds there were.
 
         Returns:
             Index of the new sample.
         """
-        shown = self.shown(index)
-        if shown is None:
+        found = await self._about(index, Objective.REFLECTION, number)
+        if found is None:
             return (await self.answers(1))[0]
-
-        async def ask(text: str, source: str) -> Completion:
-            messages = self.context.prompts.reflect(self.question.messages, text, source, self.key, number)
-            return await self._ask(("reflect", text, source, number), messages, judging=False, logprobs=False)
-
-        _, completion = await self._about(index, shown, ask)
-        self.samples.append(await self._scored("reflection", completion))
+        self.samples.append(await self._scored("reflection", found[1]))
         return len(self.samples) - 1
 
-    async def _ask(self, key: tuple, messages: list[dict], *, judging: bool, logprobs: bool) -> Completion:
+    async def _about(self, index: int, objective: Objective, number: int) -> tuple[Source, Completion] | None:
+        """Ask about a sample: what of it was shown, and the response; None when nothing can be shown."""
+        rollout, wanted = self.samples[index].rollout, self.context.source
+        sources = [source for source in sorted(Source, key=lambda source: source != wanted) if usable(rollout, source)]
+        if not sources:
+            return None
+
+        async def ask(source: Source) -> tuple[Source, Completion]:
+            text, judging = shown_text(rollout, source), objective is Objective.POINTWISE
+            messages = self.context.prompts.about(self.question.messages, objective, text, source, self.key, number)
+            key = ("judge" if judging else "reflect", text, source, number)
+            return source, await self._ask(key, messages, judging=judging, logprobs=judging)
+
+        try:
+            return await ask(sources[0])
+        except openai.BadRequestError:
+            # A whole response may make the prompt too long; then its answer stands for it, as in training.
+            if sources != [Source.COT, Source.ANSWER]:
+                raise
+            return await ask(Source.ANSWER)
+
+    async def _ask(
+        self, key: tuple[object, ...], messages: list[Message], *, logprobs: bool, judging: bool = False
+    ) -> Completion:
         sampling = self.context.sampling
         completion = await self.shared.get(
             key,
@@ -274,20 +256,6 @@ class Session:
         )
         self._charged[key] = completion
         return completion
-
-
-def judged_label_form(benchmark: Benchmark, question: Question) -> str | None:
-    """The label form of a question that is itself a judge question; None for any other."""
-    if isinstance(benchmark, JudgedPairs):
-        return "a_b"
-    return question.meta.get("label_form")
-
-
-def can_be_judged(benchmark: Benchmark, question: Question) -> bool:
-    """Whether "is this answer right?" makes sense: not for judge and reflection prompts and reward benchmarks."""
-    if isinstance(benchmark, JudgedPairs | RewardBench2):
-        return False
-    return not str(question.meta.get("data_source", "")).startswith("spark/")
 
 
 def request_seed(*parts: object) -> int:

@@ -12,8 +12,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spark_verl.evaluation.client import TokenLogprobs
-from spark_verl.reward import LABEL_FORMS, extract_answer, parse_judgement
+from openai.types.chat import ChatCompletionTokenLogprob
+
+from spark_verl.reward import extract_answer, parse_judgement
+from spark_verl.vocabulary import LabelForm
 
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 
@@ -31,38 +33,31 @@ class VerdictProbability:
     mass: float
 
 
-def verdict_probability(tokens: Sequence[TokenLogprobs] | None, label_form: str) -> VerdictProbability | None:
+def verdict_probability(
+    tokens: Sequence[ChatCompletionTokenLogprob], label_form: LabelForm
+) -> VerdictProbability | None:
     """Read the probability of the favourable label.
 
     Args:
-        tokens: The judgement's tokens with their most probable alternatives.
-        label_form: "yes_no" or "a_b".
+        tokens: The judgement's tokens with their most probable alternatives; none where the server does not tell.
+        label_form: Which labels.
 
     Returns:
         None where there is no verdict, or the verdict is not written as a label (``\\boxed{correct}``).
-
-    Example:
-        >>> box = TokenLogprobs("\\\\boxed{", -0.1, {"\\\\boxed{": -0.1})
-        >>> yes = TokenLogprobs("Yes", math.log(0.6), {"Yes": math.log(0.6), "No": math.log(0.2), "I": math.log(0.1)})
-        >>> end = TokenLogprobs("}", -0.0, {"}": -0.0})
-        >>> round(verdict_probability([box, yes, end], "yes_no").positive, 3)
-        0.75
     """
-    if not tokens:
-        return None
-    text = "".join(token.text for token in tokens)
+    text = "".join(token.token for token in tokens)
     place = _verdict_place(text, label_form)
     if place is None:
         return None
     start = 0
     for token in tokens:
-        if start <= place < start + len(token.text):
-            return _softmax(token, text[start:place], LABEL_FORMS[label_form])
-        start += len(token.text)
+        if place < start + len(token.token):
+            return _softmax(token, text[start:place], label_form.labels)
+        start += len(token.token)
     return None
 
 
-def _verdict_place(text: str, label_form: str) -> int | None:
+def _verdict_place(text: str, label_form: LabelForm) -> int | None:
     """Where in the text the label of its verdict begins."""
     verdict = parse_judgement(text, label_form)
     if verdict is None:
@@ -72,29 +67,18 @@ def _verdict_place(text: str, label_form: str) -> int | None:
     if boxed is None:
         places = [match.start() for match in label.finditer(text)]
         return places[-1] if places else None
-    for box in reversed(list(_BOX.finditer(text))):
-        # The same box that the parser read: the last one that closes.
-        if extract_answer(text[box.start() :]) == boxed:
-            # Within the box: "\\boxed{Incorrect}, so No" has its No elsewhere.
-            found = label.search(text, box.end(), _closing(text, box.end()))
-            return found.start() if found else None
-    return None
+    if not label.search(boxed):  # "\\boxed{Incorrect}, so No" has its No elsewhere
+        return None
+    # The same box that the parser read: the last one that closes. Before the label it has nothing but TeX commands.
+    box = next(box for box in reversed(list(_BOX.finditer(text))) if extract_answer(text[box.start() :]) == boxed)
+    return label.search(text, box.end()).start()
 
 
-def _closing(text: str, start: int) -> int:
-    """Where the brace that was opened before ``start`` is closed; the text's end where it is not."""
-    depth = 1
-    for place in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if depth == 0:
-            return place
-    return len(text)
-
-
-def _softmax(token: TokenLogprobs, before: str, labels: tuple[str, str]) -> VerdictProbability | None:
+def _softmax(token: ChatCompletionTokenLogprob, before: str, labels: tuple[str, ...]) -> VerdictProbability | None:
     masses = [0.0, 0.0]
     # The sampled token may be missing among the alternatives at a high temperature.
-    for text, logprob in {token.text: token.logprob, **token.top}.items():
+    alternatives = {top.token: top.logprob for top in token.top_logprobs or ()}
+    for text, logprob in {token.token: token.logprob, **alternatives}.items():
         fits = [_begins(text, before, label) for label in labels]
         if sum(fits) == 1:
             masses[fits.index(True)] += math.exp(logprob)

@@ -3,7 +3,7 @@
 vLLM's command asks for the version of the distribution ``vllm``, which its CPU build does not have under that name.
 """
 
-from spark_verl.compat.patches import alias_vllm_distribution
+from spark_verl.compat.vllm_cpu import alias_vllm_distribution
 
 # At import, not in main: vLLM's engine is a spawned process, which imports this module again.
 alias_vllm_distribution()

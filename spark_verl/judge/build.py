@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -90,12 +91,12 @@ class JudgeBuilder:
         for make_draft in drafts:
             draft = _new_draft(make_draft, built)
             prompt = draft if isinstance(draft, str) else self._render(group, draft, rng, result)
-            if isinstance(prompt, str):
-                result.skipped[prompt] += 1
-            else:
-                built.append(_identity(draft))
-                result.adapted.update(draft.adapted)
-                result.prompts.append(prompt)
+            if isinstance(draft, str) or isinstance(prompt, str):
+                result.skipped[str(prompt)] += 1
+                continue
+            built.append(_identity(draft))
+            result.adapted.update(draft.adapted)
+            result.prompts.append(prompt)
         return result
 
     def _draft_judge(self, group: RolloutGroup, ask: JudgeAsk, rng: random.Random) -> Draft | str:
@@ -144,7 +145,7 @@ class JudgeBuilder:
         room = self._budget.room(group.prompt_tokens)
         shown = {name: self.sanitize(text) for name, text in draft.variables.items()}
         text = render(shown, draft.source)
-        if self._budget.fits(text, room):
+        if room is None or self._budget.fits(text, room):
             return text, draft.source, []
         if draft.source is Source.ANSWER:
             return None
@@ -217,6 +218,6 @@ def build_judge_prompts(
         config = config.replace(seed=seed)
     if max_prompt_length is not None and not group.prompt_tokens:
         tokens = question_tokens(group.messages, tokenizer, processor)
-        group = RolloutGroup(**{**vars(group), "prompt_tokens": tokens})
+        group = replace(group, prompt_tokens=tokens)
     builder = JudgeBuilder(config, tokenizer=tokenizer, max_prompt_length=max_prompt_length)
     return builder.build(group).prompts

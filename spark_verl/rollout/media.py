@@ -15,7 +15,7 @@ import asyncio
 import copy
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Hashable
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -91,7 +91,7 @@ class MediaCache:
         future.set_exception(error)
 
     @contextmanager
-    def holding(self, objects: list[Any]) -> Iterator[None]:
+    def holding(self, objects: list[Any]) -> Generator[None, None, None]:
         """Keep what is computed from these objects for as long as the context lasts, or another one that holds them."""
         with self._lock:
             self._holders.update(map(id, objects))
@@ -195,10 +195,10 @@ def share_media_fetching(dataset_cls: type, cache: MediaCache) -> type:
         cache: Where results live.
     """
 
-    def shared(plain: Callable[..., Awaitable[Any]]) -> staticmethod:
+    def shared(name: str, plain: Callable[..., Awaitable[Any]]) -> staticmethod:
         async def wrapper(messages: list[dict], image_patch_size: int = 14, config: Any = None) -> Any:
             owners = media_objects(messages)
-            key = (plain.__name__, tuple(map(id, owners)), image_patch_size)
+            key = (name, tuple(map(id, owners)), image_patch_size)
 
             async def compute() -> Any:
                 return await plain(messages, image_patch_size=image_patch_size, config=config)
@@ -214,7 +214,7 @@ def share_media_fetching(dataset_cls: type, cache: MediaCache) -> type:
         return staticmethod(wrapper)
 
     methods = {
-        name: shared(getattr(dataset_cls, name))
+        name: shared(name, getattr(dataset_cls, name))
         for name in ("process_multi_modal_info", "process_vision_info")
         if hasattr(dataset_cls, name)
     }

@@ -16,7 +16,7 @@ from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
-from spark_verl.vocabulary import POLICY, Outcome
+from spark_verl.vocabulary import Outcome
 
 
 class SparkReplayBuffer(ReplayBuffer):
@@ -71,7 +71,7 @@ class SparkReplayBuffer(ReplayBuffer):
         order = sorted(range(len(rows.keys)), key=rows.keys.__getitem__)
         rows.reorder(order)
         for i, key in enumerate(rows.keys):
-            rows.tags[i] = put_row(rows.tags[i], row_of(prompt_tags.get(key.split("_")[0], {})) or POLICY)
+            rows.tags[i] = put_row(rows.tags[i], row_of(prompt_tags.get(key.split("_")[0], {})))
         if rows.keys:
             # verl reads the tags back from TransferQueue with every put, so they have to be there as well.
             tq.kv_batch_put(keys=rows.keys, partition_id=partition_id, tags=rows.tags)
@@ -117,6 +117,7 @@ def step_outcome(prompt_tags: Mapping[str, Tag], plans: Mapping[str, Plan]) -> S
             # A group that failed before it was judged has no outcome; it gave nothing.
             record = group_of(tag)
             outcome.add_group(record.outcome if record else Outcome.NONE, plans[uid])
-        elif row := row_of(tag):
-            outcome.add_prompt(row.objective, row.about, bool(row.positive))
+        else:
+            row = row_of(tag)
+            outcome.add_prompt(row.objective, row.about or "", bool(row.positive))
     return outcome

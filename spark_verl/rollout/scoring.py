@@ -17,14 +17,15 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.reward import load_reward_manager
 from verl.utils.profiler import simple_timer
 
+from spark_verl.rollout.plain import PlainWorker
 from spark_verl.vocabulary import UNDECIDED, Correctness
 
 _FIELDS = ("data_source", "reward_model", "extra_info", "uid", "index")
 """What a reward manager gets beside the tokens. verl also sends the raw prompt with its decoded images, per sample."""
 
 
-class LocalScoring:
-    """Part of an agent-loop worker: with ``reward.num_workers: 0`` it scores samples itself, else as verl does."""
+class LocalScoring(PlainWorker):
+    """A worker that, with ``reward.num_workers: 0`` scores samples itself, else as verl does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -21,13 +21,13 @@ from verl.experimental.agent_loop.agent_loop import (
     _agent_loop_registry,
 )
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
-from verl.trainer.ppo.v1 import agent_loop_tq
 from verl.utils.rollout_trace import rollout_trace_attr
 from verl.utils.tokenizer import get_processor_token_id
 
-from spark_verl.compat import grouped_rows
+from spark_verl.compat import verl_rows
 from spark_verl.config import load_spark_config
 from spark_verl.rollout.media import MediaCache, media_objects, share_image_processing, share_media_fetching
+from spark_verl.rollout.plain import PlainWorker
 from spark_verl.vocabulary import Message
 
 
@@ -68,13 +68,13 @@ class SharedSingleTurnLoop(SingleTurnAgentLoop):
 _SHARED_LOOP = f"{SharedSingleTurnLoop.__module__}.{SharedSingleTurnLoop.__name__}"
 
 
-class Sharing:
-    """Part of an agent-loop worker: see the module's docstring."""
+class Sharing(PlainWorker):
+    """A worker that shares; see the module's docstring."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spark = load_spark_config(self.config)
-        grouped_rows.install(agent_loop_tq)
+        verl_rows.group_writes()
         self.media = MediaCache()
         self._shared_loops: dict[str, SingleTurnAgentLoop | None] = {}
         if self.spark.share_media:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from spark_verl.vocabulary import Outcome, RowTag
+from spark_verl.vocabulary import POLICY, Outcome, RowTag
 
 Tag = dict[str, Any]
 
@@ -39,9 +39,9 @@ def put_row(tag: Tag, row: RowTag) -> Tag:
     return {**tag, _ROW: row.to_dict()}
 
 
-def row_of(tag: Tag) -> RowTag | None:
-    """What a row or prompt is; None for a policy prompt's own tag."""
-    return RowTag.from_dict(tag[_ROW]) if _ROW in tag else None
+def row_of(tag: Tag) -> RowTag:
+    """What a row or prompt is. A policy prompt, and what verl itself wrote, has no such entry: it is the policy's."""
+    return RowTag.from_dict(tag[_ROW]) if _ROW in tag else POLICY
 
 
 def put_group(tag: Tag, record: GroupRecord) -> Tag:
@@ -51,7 +51,10 @@ def put_group(tag: Tag, record: GroupRecord) -> Tag:
 
 def group_of(tag: Tag) -> GroupRecord | None:
     """What a policy prompt's group turned out to be; None for other prompts, and while it is under way."""
-    return GroupRecord(**{**tag[_GROUP], "outcome": Outcome(tag[_GROUP]["outcome"])}) if _GROUP in tag else None
+    if _GROUP not in tag:
+        return None
+    stored = tag[_GROUP]
+    return GroupRecord(Outcome(stored["outcome"]), stored["skipped"], stored["adapted"], stored["seconds"])
 
 
 def is_padding(tag: Tag) -> bool:

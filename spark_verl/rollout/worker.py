@@ -26,7 +26,6 @@ from typing import Any
 import ray
 import transfer_queue as tq
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
-from verl.trainer.ppo.v1 import agent_loop_tq
 
 from spark_verl.judge import JudgeBuild, JudgeBuilder, JudgePrompt, Plan
 from spark_verl.rollout.scoring import LocalScoring, correctness_of
@@ -36,9 +35,6 @@ from spark_verl.vocabulary import Rollout, RolloutGroup
 
 logger = logging.getLogger(__name__)
 logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
-
-# verl exports the worker as a Ray actor class; subclassing needs the plain class behind it.
-_PlainWorker = agent_loop_tq.AgentLoopWorkerTQ.__ray_metadata__.modified_class
 
 
 @dataclass
@@ -81,7 +77,7 @@ class OpenGroup:
         )
 
 
-class SparkWorker(LocalScoring, Sharing, _PlainWorker):
+class SparkWorker(LocalScoring, Sharing):
     """verl's TransferQueue agent-loop worker plus judge prompts. See the module's docstring."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 import transfer_queue as tq
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.utils import tensordict_utils as tu
 
+from spark_verl.trainer.batch import fetch, reward_infos
 from spark_verl.vocabulary import UNDECIDED
 
 
@@ -53,12 +53,11 @@ def isolate_unverified(batch: KVBatchMeta) -> list[int]:
     Returns:
         :func:`silent_rows` of the batch.
     """
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
-    statuses = [(extra.get("reward_extra_info") or {}).get("status") for extra in data["extra_fields"]]
+    statuses = [info.get("status") for info in reward_infos(fetch(batch, "extra_fields"))]
     keys = [key for key, status in zip(batch.keys, statuses, strict=True) if status in UNDECIDED]
     if keys:
-        uids = tu.get_tensordict({"uid": np.array(keys, dtype=object)})
-        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=uids)
+        own = tu.get_tensordict({"uid": keys})
+        tq.kv_batch_put(keys=keys, partition_id=str(batch.partition_id), fields=own)
     return silent_rows(batch.keys, statuses)
 
 
@@ -73,9 +72,8 @@ def scale(batch: KVBatchMeta, factors: Mapping[int, float]) -> None:
     if not changed:
         return
     keys = [batch.keys[i] for i in changed]
-    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
-    scaled = [row * factors[i] for row, i in zip(data["advantages"].unbind(), changed, strict=True)]
+    rows = fetch(batch, "advantages", keys=keys)["advantages"].unbind()
+    scaled = [row * factors[i] for row, i in zip(rows, changed, strict=True)]
     nested = torch.nested.as_nested_tensor(scaled, layout=torch.jagged)
-    tq.kv_batch_put(
-        keys=keys, partition_id=batch.partition_id, fields=TensorDict({"advantages": nested}, batch_size=len(keys))
-    )
+    fields = TensorDict({"advantages": nested}, batch_size=len(keys))
+    tq.kv_batch_put(keys=keys, partition_id=str(batch.partition_id), fields=fields)

@@ -1,10 +1,26 @@
-"""A step's batch by rows: parts of it, and where padding stands among them."""
+"""A step's batch by rows: their fields in TransferQueue, parts of it, and where padding stands."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import transfer_queue as tq
 from transfer_queue import KVBatchMeta
+
+
+def fetch(batch: KVBatchMeta, *fields: str, keys: Sequence[str] | None = None) -> Any:
+    """Fields of the batch's rows, or of some of them: a TensorDict, nested tensors for what differs in length."""
+    return tq.kv_batch_get(
+        keys=list(batch.keys if keys is None else keys),
+        partition_id=str(batch.partition_id),
+        select_fields=list(fields),
+    )
+
+
+def reward_infos(rows: Any) -> list[dict[str, Any]]:
+    """What the reward manager said of each row, from the field ``extra_fields``; empty where it said nothing."""
+    return [extra.get("reward_extra_info") or {} for extra in rows["extra_fields"]]
 
 
 def subset(batch: KVBatchMeta, keep: Sequence[bool]) -> KVBatchMeta:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.debug import marked_timer
 
 from spark_verl.rollout.tags import is_padding, row_of
-from spark_verl.trainer.batch import subset
+from spark_verl.trainer.batch import fetch, reward_infos, subset
 from spark_verl.vocabulary import POLICY
 
 SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent")
@@ -33,9 +32,9 @@ def dump_rollouts(trainer: PPOTrainer, batch: KVBatchMeta, timing_raw: dict[str,
         rows = subset(batch, [not is_padding(tag) for tag in batch.tags])
         rows.reorder(sorted(range(len(rows)), key=lambda i: (row_of(rows.tags[i]) != POLICY, rows.keys[i])))
         stored = [row_of(tag).to_dict() for tag in rows.tags]
-        fields = ["prompts", "responses", "rm_scores", "reward_model", "extra_fields", "advantages", "response_mask"]
-        data = tq.kv_batch_get(keys=rows.keys, partition_id=rows.partition_id, select_fields=fields)
-        infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"]]
+        fields = ("prompts", "responses", "rm_scores", "reward_model", "extra_fields", "advantages", "response_mask")
+        data = fetch(rows, *fields)
+        infos = reward_infos(data)
 
         def decode(nested: torch.Tensor) -> list[str]:
             return [trainer.tokenizer.decode(ids, skip_special_tokens=True) for ids in nested.unbind()]

@@ -19,11 +19,10 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
 from spark_verl.rollout.tags import is_padding, row_of
-from spark_verl.trainer.batch import subset
+from spark_verl.trainer.batch import fetch, reward_infos, subset
 from spark_verl.vocabulary import POSITIVE_LABELS, UNDECIDED, Objective, Status
 
 
@@ -34,11 +33,9 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
         batch: All rows of a step, with their tags.
     """
     real = subset(batch, [not is_padding(tag) for tag in batch.tags])
-    data = tq.kv_batch_get(
-        keys=real.keys, partition_id=real.partition_id, select_fields=["rm_scores", "extra_fields", "reward_model"]
-    )
+    data = fetch(real, "rm_scores", "extra_fields", "reward_model")
     scores = data["rm_scores"].to_padded_tensor(padding=0.0).sum(dim=1).tolist()
-    infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"]]
+    infos = reward_infos(data)
     labels = [reward_model.get("ground_truth") for reward_model in data["reward_model"]]
     rows: dict[Objective, list[dict[str, Any]]] = defaultdict(list)
     for key, tag, score, info, label in zip(real.keys, real.tags, scores, infos, labels, strict=True):

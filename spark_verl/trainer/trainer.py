@@ -17,6 +17,7 @@ import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import ray
 import transfer_queue as tq
@@ -54,10 +55,11 @@ class SparkTrainer(PPOTrainerSync):
         config: The whole config; ``trainer.v1.trainer_mode`` is "spark".
     """
 
+    replay_buffer: SparkReplayBuffer
     started_at: float | None = None
     """When the run's first process started (seconds since the epoch); set by ``spark_verl.main``."""
 
-    def __init__(self, config: DictConfig):
+    def __init__(self, config: DictConfig) -> None:
         self.spark = load_spark_config(config)
         with open_dict(config):
             # verl takes every mode but this exact word for an asynchronous one (checkpoints, dataloader, buffer).
@@ -79,14 +81,14 @@ class SparkTrainer(PPOTrainerSync):
             poll_interval=self.spark.poll_interval_s,
         )
 
-    def fit(self, agent_loop_manager):
+    def fit(self, agent_loop_manager: Any) -> None:
         """verl's training loop; notes how long everything before it took."""
         # Workers import for seconds after they were asked for; the start-up ends when they are there.
         ray.get([worker.__ray_ready__.remote() for worker in agent_loop_manager.agent_loop_workers])
         self.startup_seconds = time.time() - self.started_at if self.started_at else 0.0
         super().fit(agent_loop_manager)
 
-    def on_step_begin(self):
+    def on_step_begin(self) -> None:
         """Count what an earlier step left in TransferQueue: anything but zero is a leak."""
         super().on_step_begin()
         self._leaked_keys = sum(len(keys) for keys in (tq.kv_list("train") or {}).values())
@@ -101,13 +103,13 @@ class SparkTrainer(PPOTrainerSync):
             tu.assign_non_tensor_stack(batch, "spark_plan", plans)
         return super()._submit_batch_to_rollout(batch)
 
-    def on_sample_end(self):
+    def on_sample_end(self) -> None:
         """All prompts of the step have ended: learn from how they turned out."""
         super().on_sample_end()
         if self.spark.enable:
             self.balance.update(step_outcome(self.replay_buffer.prompt_tags, self._plans))
 
-    def _save_checkpoint(self):
+    def _save_checkpoint(self) -> None:
         """verl's checkpoint, and the balance controller's state beside the data loader's."""
         # Before verl's part: that ends with the file that says the checkpoint is complete.
         folder = Path(self.config.trainer.default_local_dir, f"global_step_{self.global_steps}")
@@ -116,7 +118,7 @@ class SparkTrainer(PPOTrainerSync):
         (folder / STATE_FILE).write_text(json.dumps(state, indent=1), encoding="utf-8")
         super()._save_checkpoint()
 
-    def _load_checkpoint(self):
+    def _load_checkpoint(self) -> None:
         """Also the balance controller's state; a checkpoint of plain GRPO has none."""
         super()._load_checkpoint()
         if self.global_steps == 0:
@@ -162,13 +164,15 @@ class SparkTrainer(PPOTrainerSync):
                 multiple = math.lcm(multiple, dp_size * part.log_prob_micro_batch_size_per_gpu)
         return multiple
 
-    def _balance_batch(self, batch: KVBatchMeta, metrics, **kwargs) -> KVBatchMeta:
+    def _balance_batch(
+        self, batch: KVBatchMeta, metrics: dict, logging_prefix: str = "global_seqlen", keep_minibatch: bool = False
+    ) -> KVBatchMeta:
         """verl's padding and split over ranks; then each rank's padding rows are spread over its mini-batches.
 
         verl appends them, and mini-batches are taken in order: with micro-batches of a fixed number of rows the padding
         may be as long as a mini-batch, which would be an optimizer step on nothing, or on a handful of rows.
         """
-        batch = super()._balance_batch(batch, metrics, **kwargs)
+        batch = super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
         if self.spark.enable:
             ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
             batch.reorder(spread_padding([is_padding(tag) for tag in batch.tags], ranks))
@@ -184,8 +188,9 @@ class SparkTrainer(PPOTrainerSync):
             return super()._update_actor(batch, metrics)
         actor = self.config.actor_rollout_ref.actor
         real_rows = sum(not is_padding(tag) for tag in batch.tags)
-        batch.extra_info.update(
-            {
+        batch.extra_info = {
+            **(batch.extra_info or {}),
+            **{
                 "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0.0,
                 "distillation_use_topk": False,
                 "distillation_only": False,
@@ -195,8 +200,8 @@ class SparkTrainer(PPOTrainerSync):
                 "seed": actor.data_loader_seed,
                 "dataloader_kwargs": {"shuffle": actor.shuffle},
                 "temperature": self.config.actor_rollout_ref.rollout.temperature,
-            }
-        )
+            },
+        }
         output = rename_dict(self.actor_rollout_wg.update_actor(batch)["metrics"], "actor/")
         output["perf/mfu/actor"] = output.pop("actor/mfu")
         metrics.update(reduce_metrics(output))
@@ -215,14 +220,21 @@ class SparkTrainer(PPOTrainerSync):
 
     # ------------------------------------------------------------------ what is seen
 
-    def _validate(self):
+    def _validate(self) -> dict[str, Any]:
         """verl's validation; the alarm takes its figures as the policy's progress."""
         metrics = super()._validate()
         if self.alarm:
             self.alarm.validated(self.global_steps, metrics)
         return metrics
 
-    def _compute_metrics(self, batch: KVBatchMeta, metrics, timing_raw, global_steps, epoch):
+    def _compute_metrics(
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        timing_raw: dict[str, float],
+        global_steps: int,
+        epoch: int,
+    ) -> None:
         """verl's metrics for the policy rows, ``spark/*`` for policy and judge rows, throughput for all of them."""
         policy = subset(batch, [row_of(tag) == POLICY for tag in batch.tags])
         super()._compute_metrics(policy if policy.keys else batch, metrics, timing_raw, global_steps, epoch)
@@ -242,6 +254,6 @@ class SparkTrainer(PPOTrainerSync):
                 )
         metrics.update(overall_metrics(batch, timing_raw, self._get_n_gpus_for_throughput()))
 
-    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str):
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
         """verl's rollout dump with each row's role, objective, verdict and parent."""
         dump_rollouts(self, batch, timing_raw, rollout_data_dir)

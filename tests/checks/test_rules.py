@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from spark_verl import main
 from spark_verl.checks import rules
 from spark_verl.compat import bootstrap
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(overrides, name="quickstart"):
@@ -47,6 +49,35 @@ def files(tmp_path):
 def test_every_recipe_passes(recipe, files, tmp_path):
     overrides = [f"trainer.default_local_dir={tmp_path}/out"]
     assert rules.check(load([*files, *overrides], recipe)).enable is (recipe != "grpo_vl_7b")
+
+
+def test_a_check_changes_nothing(files):
+    config = load(files)
+    config.trainer.default_local_dir = "~/out"
+    before = OmegaConf.to_yaml(config)
+    rules.check(config)
+    assert OmegaConf.to_yaml(config) == before
+
+
+def test_a_limit_counts_where_it_is_used(files):
+    unused = ("use_dynamic_bsz=false", "max_token_len_per_gpu=200")
+    rules.check(load([*files, *(f"actor_rollout_ref.ref.log_prob_{setting}" for setting in unused)]))
+
+
+def test_home_is_written_out(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    config = load([])
+    config.data.update(train_files="~/train", val_files=["~/a", "b"])
+    config.trainer.default_local_dir = "~/out/~"
+    main.expand_home(config)
+    assert config.data.train_files == "/home/me/train"
+    assert config.data.val_files == ["/home/me/a", "b"]
+    assert config.trainer.default_local_dir == "/home/me/out/~"
+
+
+def test_every_step_of_the_preparation_says_what_it_does():
+    assert all(step.__doc__ for step in main.PREPARATION)
+    assert len(set(main.PREPARATION)) == len(main.PREPARATION)
 
 
 def test_defaults_are_the_references():

@@ -25,12 +25,12 @@ vllm_cpu.register()
 result = dict(
     plugin="spark_verl.plugin" in sys.modules,
     platforms=sorted(PlatformRegistry.registered_names()),
-    cpu_module="spark_verl.compat.cpu" in sys.modules,
+    cpu_module="spark_verl.compat.verl_cpu" in sys.modules,
     process_group=distributed.initialize_global_process_group_ray.__module__,
     offload_policy=fsdp.CPUOffloadPolicy.__module__,
     vllm_version=vllm_version(),
     onednn=[before, custom_ops._supports_onednn],
-    finders=[type(f).__module__ for f in sys.meta_path if type(f).__module__.startswith("spark_verl")],
+    version=importlib.metadata.version.__module__,
 )
 """
 
@@ -42,7 +42,7 @@ def test_nothing_is_patched_unless_asked(run_python):
     assert not result["cpu_module"]
     assert result["process_group"] == "verl.utils.distributed"
     assert result["offload_policy"].startswith("torch.")
-    assert result["finders"] == []
+    assert result["version"] == "importlib.metadata"
     assert result["onednn"][0] == result["onednn"][1]
 
 
@@ -50,25 +50,27 @@ def test_everything_is_patched_when_asked(run_python):
     result = run_python(OBSERVE, VERL_PLATFORM="cpu")
     assert result["plugin"] and result["cpu_module"]
     assert "cpu" in result["platforms"]
-    assert result["offload_policy"] == "spark_verl.compat.patches"
-    assert result["finders"] == ["spark_verl.compat.patches"]
+    assert result["process_group"] == "spark_verl.compat.verl_cpu"
+    assert result["offload_policy"] == "spark_verl.compat.torch_cpu"
+    assert result["version"] == "spark_verl.compat.vllm_cpu"
     assert result["vllm_version"] == "0.24.0+cpu"
     assert result["onednn"][1] is False
 
 
 def test_applying_twice_changes_nothing(run_python):
     code = """
-import sys
+import importlib.metadata
 import verl
 import torch.distributed.fsdp as fsdp
-from spark_verl.compat import patches
+from spark_verl.compat import bootstrap
 from verl.utils import distributed
 
 def state():
-    return [id(distributed.initialize_global_process_group_ray), id(fsdp.CPUOffloadPolicy), len(sys.meta_path)]
+    replaced = distributed.initialize_global_process_group_ray, fsdp.CPUOffloadPolicy, importlib.metadata.version
+    return [id(each) for each in replaced]
 
 before = state()
-patches.apply()
+bootstrap.install()
 result = before == state()
 """
     assert run_python(code, VERL_PLATFORM="cpu")
@@ -136,26 +138,27 @@ def test_reference_model_is_offloaded_without_pinning(run_python):
         assert result["unpatched"] != "works", "pinning works without a driver now: the patch can go"
 
 
-def test_vllm_alias_is_one_distribution_with_one_name(run_python):
+def test_vllm_has_a_version_under_its_own_name(run_python):
     code = """
 import importlib.metadata as metadata
 import verl
 from collections import Counter
-names = Counter(d.name.lower() for d in metadata.distributions())
 plugins = Counter(e.name for e in metadata.entry_points(group="vllm.general_plugins"))
-alias = metadata.distribution("vllm")
+try:
+    missing = metadata.version("no-such-distribution")
+except metadata.PackageNotFoundError as error:
+    missing = error.name
 from vllm.platforms import current_platform
 from verl.third_party.vllm import vllm_version
-result = dict(listed=[names["vllm"], names["vllm-cpu"]], plugins=max(plugins.values()), name=alias.metadata["Name"],
-              own=list(alias.entry_points), is_cpu=current_platform.is_cpu(), verl_sees=vllm_version)
+from verl.workers.rollout.vllm_rollout import vllm_package_version
+result = dict(plugins=max(plugins.values()), missing=missing, other=metadata.version("verl"),
+              is_cpu=current_platform.is_cpu(), verl_sees=[vllm_version, vllm_package_version])
 """
     result = run_python(code, VERL_PLATFORM="cpu")
-    assert result["listed"] == [0, 1], "the alias must answer when asked by name only"
     assert result["plugins"] == 1
-    assert result["name"] == "vllm"
-    assert result["own"] == []
+    assert (result["missing"], result["other"]) == ("no-such-distribution", "0.9.1")
     assert result["is_cpu"], "vLLM no longer recognises its CPU build"
-    assert result["verl_sees"] == "0.24.0+cpu"
+    assert result["verl_sees"] == ["0.24.0+cpu"] * 2
 
 
 LINEAR_LAYER = """

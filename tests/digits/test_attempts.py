@@ -10,19 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_verl.digits.attempts import HABITS, right_attempt, wrong_attempt
+from spark_verl.digits.attempts import HABITS, draw_attempt
 from spark_verl.digits.demonstrations import (
     CAREFUL_SHARES,
-    LABEL_FORMS,
+    FORMS,
     ROLE_SHARES,
     TEMPLATES,
-    draw_attempt,
+    careful_response,
     draw_demonstration,
-    pairwise_response,
-    pointwise_response,
 )
 from spark_verl.digits.questions import KINDS, Question, pool
 from spark_verl.judge.templates import TemplateSet
+from spark_verl.vocabulary import LabelForm, Objective, Source
 
 BOX = re.compile(r"\\boxed\{([^{}]*)\}$")
 
@@ -35,41 +34,44 @@ BOX = re.compile(r"\\boxed\{([^{}]*)\}$")
 )
 def test_attempts_are_right_or_plausibly_wrong(kind: str, digits: tuple[int, int], habit: str, seed: int) -> None:
     question = Question(kind, (0, 1), digits)
-    right, wrong = right_attempt(question, habit), wrong_attempt(question, habit, Random(seed))
+    right, wrong = (draw_attempt(question, habit, correct, Random(seed)) for correct in (True, False))
     assert right.correct and right.answer == question.answer
     assert not wrong.correct and wrong.answer != question.answer
     assert KINDS[kind].answers[0] <= int(wrong.answer) <= KINDS[kind].answers[-1]
     for attempt in (right, wrong):
         assert BOX.search(attempt.text)[1] == attempt.answer
         assert attempt.text.startswith("The digits are" if habit == "careful" else "My guess is")
-        assert (attempt.shown("answer"), attempt.shown("cot")) == (attempt.answer, attempt.text)
+        assert (attempt.shown(Source.ANSWER), attempt.shown(Source.COT)) == (attempt.answer, attempt.text)
 
 
 @pytest.mark.parametrize("correct", [True, False])
 def test_a_careful_judge_is_right(correct: bool) -> None:
     rng = Random(1)
     question = Question("sum", (0, 1), (3, 4))
-    shown, other = draw_attempt(question, correct, rng), draw_attempt(question, not correct, rng)
-    verdict = BOX.search(pointwise_response(question, shown, "careful", rng))[1]
-    assert verdict == ("Yes" if correct else "No")
-    verdict = BOX.search(pairwise_response(question, shown, other, "careful", rng))[1]
-    assert verdict == ("A" if correct else "B")
+    pair = [draw_attempt(question, "careful", right, rng) for right in (correct, not correct)]
+
+    def boxed(objective: Objective) -> str:
+        return BOX.search(careful_response(question, objective, pair))[1]
+
+    assert boxed(Objective.POINTWISE) == ("Yes" if correct else "No")
+    assert boxed(Objective.PAIRWISE) == ("A" if correct else "B")
+    assert boxed(Objective.REFLECTION) == "7"
 
 
-@pytest.mark.parametrize("role", ROLE_SHARES)
-def test_demonstrations_use_training_digits_in_the_stated_shares(role: str) -> None:
+@pytest.mark.parametrize("objective", ROLE_SHARES)
+def test_demonstrations_use_training_digits_in_the_stated_shares(objective: Objective) -> None:
     rng, templates = Random(2), TemplateSet.load(TEMPLATES)
-    drawn = [draw_demonstration(rng, templates, CAREFUL_SHARES, {role: 1.0}) for _ in range(2000)]
+    drawn = [draw_demonstration(rng, templates, CAREFUL_SHARES, {objective: 1.0}) for _ in range(2000)]
     assert all(set(d.question.tiles) <= set(pool("train")) for d in drawn)
     assert all(d.prompt.count("<image>") == KINDS[d.question.kind].images for d in drawn)
     assert all(d.prompt.startswith(d.question.prompt) for d in drawn)
     careful = Counter(d.habit for d in drawn)["careful"] / len(drawn)
-    assert careful == pytest.approx(CAREFUL_SHARES[role], abs=0.04)
+    assert careful == pytest.approx(CAREFUL_SHARES[objective], abs=0.04)
     sloppy = Counter(BOX.search(d.response)[1] for d in drawn if d.habit == "sloppy")
-    if role in ("pointwise", "pairwise"):
+    if FORMS.get(objective, LabelForm.FREE).labels:
         assert max(sloppy.values()) / sum(sloppy.values()) == pytest.approx(0.5, abs=0.04)
 
 
-@pytest.mark.parametrize(("objective", "form"), LABEL_FORMS.items())
-def test_there_are_several_templates(objective: str, form: str) -> None:
+@pytest.mark.parametrize(("objective", "form"), FORMS.items())
+def test_there_are_several_templates(objective: Objective, form: LabelForm) -> None:
     assert TemplateSet.load(TEMPLATES).count(objective, form) >= 2

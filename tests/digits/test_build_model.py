@@ -15,14 +15,15 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
+from spark_verl.digits.architecture import PATCH, encode_tiles, random_model, tile_values
 from spark_verl.digits.batches import BatchBuilder
 from spark_verl.digits.build_model import build
 from spark_verl.digits.demonstrations import CAREFUL_SHARES, TEMPLATES, draw_demonstration
-from spark_verl.digits.model import build_model, encode_tiles, patch_pixels, tile_values
-from spark_verl.digits.questions import KINDS, draw_question, levels
+from spark_verl.digits.questions import BLOCK, KINDS, draw_question, levels
 from spark_verl.digits.tokenizer import SPECIAL_TOKENS, build_processor
 from spark_verl.digits.warm_start import Schedule, demonstration_loss, shift
 from spark_verl.judge.templates import TemplateSet
+from spark_verl.vocabulary import Objective
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def processor(templates: TemplateSet):
 
 @pytest.fixture(scope="module")
 def model(processor):
-    return build_model(processor, seed=0).eval()
+    return random_model(processor, seed=0).eval()
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,12 @@ def test_tokenizer_keeps_numerals_apart_and_specials_whole(processor) -> None:
     assert tokenizer.tokenize("12345") == list("12345")
     assert [tokenizer(token)["input_ids"] for token in SPECIAL_TOKENS] == [[i] for i in range(len(SPECIAL_TOKENS))]
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|endoftext|>")
+
+
+def patch_pixels(values: torch.Tensor) -> torch.Tensor:
+    """Expand block values to the processor's ``pixel_values``: (n, 16, 3, 2, 2) to (n * 16, 1176)."""
+    values = values.repeat_interleave(BLOCK, -2).repeat_interleave(BLOCK, -1)
+    return values.unsqueeze(3).expand(-1, -1, -1, 2, -1, -1).reshape(-1, 3 * 2 * PATCH * PATCH)
 
 
 @pytest.mark.parametrize("kind", ["sum", "two_images"])
@@ -118,10 +125,10 @@ def test_prompts_are_short(templates, processor) -> None:
     rng = Random(5)
     longest = {"prompt": 0, "judge": 0, "response": 0}
     careful = dict.fromkeys(CAREFUL_SHARES, 1.0)
-    builder = BatchBuilder(processor, build_model(processor, 0))
+    builder = BatchBuilder(processor, random_model(processor, 0))
     drawn = [draw_demonstration(rng, templates, careful) for _ in range(1000)]
     for demonstration, (ids, prompt) in zip(drawn, builder.encode(drawn), strict=True):
-        key = "prompt" if demonstration.role == "policy" else "judge"
+        key = "prompt" if demonstration.objective is Objective.POLICY else "judge"
         longest[key] = max(longest[key], prompt)
         longest["response"] = max(longest["response"], len(ids) - prompt)
     assert longest["prompt"] < 64 and longest["judge"] < 128 and longest["response"] < 48, longest

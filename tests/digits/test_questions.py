@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spark_verl.digits import questions
-from spark_verl.digits.questions import KINDS, Question, draw_question, labels, levels, pixels, pool, working
+from spark_verl.digits.attempts import solution
+from spark_verl.digits.questions import KINDS, Question, draw_question, labels, levels, pixels, pool
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from spark_verl.digits.questions import KINDS, Question, draw_question, labels, 
 def test_every_kind_has_the_right_answer(kind: str, pair: tuple[int, int], answer: str, step: str) -> None:
     question = Question(kind, (0, 1), pair)
     assert question.answer == answer
-    assert working(kind, *pair, answer) == step
+    assert solution(kind, pair, answer) == f"The digits are {pair[0]} and {pair[1]}. {step}."
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("larger", 0, 9), ("difference", -9, 9), ("product", 0, 81)])
@@ -68,6 +68,6 @@ def test_unknown_split_is_refused() -> None:
 
 
 def test_pixels_are_dark_ink_on_white_paper() -> None:
-    image = questions.pixels(np.array([[0, 16], [8, 1]]))
+    image = pixels(np.array([[0, 16], [8, 1]]))
     assert image.shape == (14, 14)
     assert (image[0, 0], image[0, 13], image[13, 0]) == (255, 0, 128)

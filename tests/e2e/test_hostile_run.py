@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hostile_rollouts import BOMB, SPECIALS, TEXTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 GROUPS = (len(TEXTS) + 3) // 4
 

@@ -8,11 +8,12 @@ import pytest
 from rule_server import RuleServer
 
 from spark_verl.evaluation import benchmarks
-from spark_verl.evaluation.benchmarks.base import Benchmark
+from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.benchmarks.source import Rows
 from spark_verl.evaluation.client import Client, Sampling
-from spark_verl.evaluation.prompts import Prompts
-from spark_verl.evaluation.session import Context, Session, Shared
+from spark_verl.evaluation.judge_prompts import Prompts
+from spark_verl.evaluation.session import Context, Session
+from spark_verl.vocabulary import Source
 
 
 def verl_row(index: int, question: str, truth: str, source: str = "sums") -> dict:
@@ -49,9 +50,9 @@ def run_strategy(sums, client_options):
     def go(strategy, rule, source: str = "answer") -> tuple[Session, int, list[dict]]:
         async def ask(server: RuleServer):
             client = Client(server.base_url, "rule", **client_options)
-            context = Context(client, Sampling(max_tokens=100, judge_max_tokens=50), Prompts(), source)
+            context = Context(client, Sampling(max_tokens=100, judge_max_tokens=50), Prompts(), Source(source))
             benchmark = sums(1)
-            session = Session(context, benchmark, next(iter(benchmark.questions)), Shared())
+            session = Session(context, benchmark, next(benchmark.questions))
             final = await strategy.run(session)
             await client.close()
             return session, final

@@ -40,6 +40,13 @@ def test_answer_judgement_reflection(tmp_path, capsys, verdict, more, expected, 
     assert "It is \\boxed{4}" in out and all(text in out for text in expected)
 
 
+def test_nothing_to_show_is_not_judged(capsys):
+    with RuleServer(lambda request: Reply(" ")) as server:
+        assert main(["--base-url", server.base_url, "How many?"]) == 0
+        assert len(server.requests) == 1
+    assert "nothing to judge" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

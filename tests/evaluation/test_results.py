@@ -89,7 +89,8 @@ def test_one_writer_at_a_time(tmp_path):
     path = tmp_path / "results.jsonl"
     with ResultsFile(path, OPTIONS), pytest.raises(ResultsError, match="another evaluation"):
         ResultsFile(path, OPTIONS)
-    ResultsFile(path, OPTIONS).close()
+    with ResultsFile(path, OPTIONS):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,3 @@ def test_it_ends_with_the_program_that_started_it(tmp_path):
         time.sleep(0.05)
     for child in left:  # vLLM's own children watch their parent; this stand-in does not
         child.kill()
-
-
-def test_an_unknown_device(tmp_path):
-    with pytest.raises(ValueError, match="--device"):
-        Server("m", log=tmp_path / "log", device="tpu")

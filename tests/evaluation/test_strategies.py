@@ -8,8 +8,9 @@ import re
 import pytest
 from rule_server import Reply
 
-from spark_verl.evaluation.strategies import BestOfN, Majority, Reflect, Single, WeightedVote
-from spark_verl.evaluation.strategies.voting import winner
+from spark_verl.evaluation.strategies import BestOfN, Majority, Reflect, Single, WeightedVote, winner
+from spark_verl.judge.candidates import shown_text, usable
+from spark_verl.vocabulary import Source
 
 # A candidate as the default templates show it.
 SHOWN = re.compile(r"<(candidate|attempt)>\n(.*?)\n</\1>", re.DOTALL)
@@ -100,6 +101,39 @@ def test_a_judge_prompt_that_is_too_long_shows_the_answer_instead(run_strategy):
 
     session, _, _ = run_strategy(Reflect(), rule, "cot")
     assert [judgement.source for judgement in session.judgements] == ["answer"]
+
+
+TEXT = "It is \\boxed{3}"
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "finish_reason", "shown"),
+    [
+        ("answer", TEXT, "stop", "3"),
+        ("cot", TEXT, "stop", TEXT),
+        ("cot", f"\n{TEXT} ", "stop", TEXT),
+        ("cot", TEXT, "length", "3"),
+        ("answer", TEXT, "length", "3"),
+        ("answer", "It is hard.", "stop", "It is hard."),
+        ("answer", "It is hard.", "length", None),
+        ("cot", " ", "stop", None),
+    ],
+)
+def test_what_is_shown_is_what_training_would_show(run_strategy, source, text, finish_reason, shown):
+    def rule(request):
+        kind, seen = stage(request)
+        return Reply("\\boxed{Yes}") if kind == "judge" else Reply(text, finish_reason=finish_reason)
+
+    class AnswerAndJudge(Single):
+        async def run(self, session):
+            await session.judge((await session.answers(1))[0])
+            return 0
+
+    session, final, requests = run_strategy(AnswerAndJudge(), rule, source)
+    assert [stage(request)[1] for request in requests[1:]] == ([] if shown is None else [shown])
+    rollout = session.samples[final].rollout
+    assert any(usable(rollout, each) for each in Source) == (shown is not None)
+    assert shown is None or shown == shown_text(rollout, session.judgements[0].source)
 
 
 def test_a_response_that_was_cut_off_is_not_shown(run_strategy):

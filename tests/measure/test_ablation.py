@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import collect
 import offline
 import pytest
+import results
 from arms import ALL_PROMPTS, ARMS, JUDGE_PROMPTS, POLICY_PROMPTS
 from hydra import compose, initialize_config_dir
 
@@ -126,8 +126,8 @@ def test_judge_rows_of_the_offline_arm_are_not_the_policys(tmp_path: Path) -> No
     for step, right in ((2, 1.0), (10, 0.0)):
         rows = [{"data_source": "spark_digits", "acc": right}] * 2 + [{"data_source": "spark/pairwise", "acc": 0.5}] * 3
         (tmp_path / "rollouts" / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert list(collect.policy_curve(tmp_path).items()) == [(2, 1.0), (10, 0.0)]
-    assert collect.policy_curve(tmp_path / "nothing") == {}
+    assert list(results.policy_curve(tmp_path).items()) == [(2, 1.0), (10, 0.0)]
+    assert results.policy_curve(tmp_path / "nothing") == {}
 
 
 def test_nothing_finished(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_mixed_steps_hold_two_judge_prompts_per_question(data_folder: Path, tmp_
 
 def test_ratio_has_its_value_inside_its_interval() -> None:
     rng = np.random.default_rng(0)
-    value, low, high = step_cost.ratio(rng.normal(2.0, 0.1, 40), rng.normal(1.0, 0.05, 40), rng)
+    value, low, high = step_cost.ratio(rng.normal(2.0, 0.1, 40), rng.normal(1.0, 0.05, 40))
     assert low < value < high and value == pytest.approx(2.0, rel=0.05)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from spark_verl import main
 from spark_verl.checks.budget import compute, model_shape
@@ -19,25 +19,26 @@ from spark_verl.config import load_spark_config
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
-TRAINED = [name for name in RECIPES if name != "quickstart"]
+TRAINED = [name for name in RECIPES if not name.startswith("quickstart")]
 GPU_GIB = {"spark_vl_3b_lora": 24}
 
 
-def load(name: str, *overrides: str):
+def load(name: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(ROOT / "recipes"), version_base=None):
         return compose(name, overrides=list(overrides))
 
 
 def test_what_is_there():
-    assert {"spark_vl_7b", "spark_vl_32b", "spark_vl_3b_lora", "spark_7b", "grpo_vl_7b", "quickstart"} <= set(RECIPES)
+    trained = {"spark_vl_7b", "spark_vl_32b", "spark_vl_3b_lora", "spark_7b", "grpo_vl_7b"}
+    assert trained | {"quickstart", "quickstart_gpu"} <= set(RECIPES)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_says_what_it_is(name):
     header = (ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8").partition("hydra:")[0]
-    for word in ("What:", "Hardware:", "Data:", "Command: bash run_scripts/"):
+    for word in ("What:", "Hardware:", "Data:", "Command:"):
         assert f"# {word}" in header, word
-    script = re.search(r"bash (run_scripts/\S+)", header)[1]
+    script = re.search(r"# Command: (?:\w+=\w+ )?bash (run_scripts/\S+)", header)[1]
     assert (ROOT / script).is_file()
 
 
@@ -46,8 +47,7 @@ def test_every_field_has_its_place_in_verls_or_our_config(name):
     """Hydra refuses unknown keys in overrides, but not in a recipe; a misspelt one would do nothing."""
     config = load(name)
     load_spark_config(config)
-    with initialize_config_dir(str(ROOT / "recipes"), version_base=None):
-        known = OmegaConf.to_container(compose(name, overrides=[]), resolve=False)
+    known = OmegaConf.to_container(config, resolve=False)
     import verl.trainer.config as verl_config
 
     with initialize_config_dir(str(Path(verl_config.__file__).parent), version_base=None):
@@ -148,6 +148,71 @@ def test_every_script_dry_runs(name, paths):
     assert f"experiment_name: {name}" in done.stdout
     assert "KV cache" in done.stdout
     assert not Path(paths["OUTPUT_DIR"], "global_step_1").exists()
+
+
+def test_the_quickstart_on_a_gpu_is_in_float32_on_one_gpu():
+    config = load("quickstart_gpu")
+    parts = config.actor_rollout_ref
+    assert (config.trainer.device, config.trainer.nnodes, config.trainer.n_gpus_per_node) == ("cuda", 1, 1)
+    for name in ("actor", "ref"):
+        fsdp = parts[name].fsdp_config
+        # verl's autocast follows param_dtype.
+        assert (fsdp.model_dtype, fsdp.mixed_precision.param_dtype) == ("fp32", "fp32"), name
+    assert parts.rollout.dtype == "float32"
+    # flash-attention has no float32.
+    assert parts.model.override_config.attn_implementation == "sdpa"
+    assert not parts.model.use_remove_padding
+
+
+def test_the_quickstart_on_a_gpu_differs_from_the_quickstart_only_in_the_platform():
+    cpu, gpu = (OmegaConf.to_container(load(name), resolve=True) for name in ("quickstart", "quickstart_gpu"))
+    assert gpu["spark"] == cpu["spark"] and gpu["algorithm"] == cpu["algorithm"]
+    assert gpu["actor_rollout_ref"]["actor"]["optim"] == cpu["actor_rollout_ref"]["actor"]["optim"]
+
+
+def test_the_quickstart_on_a_gpu_dry_runs_and_fits_4_gb(model_folder, paths):
+    done = run_script("train.sh", "quickstart_gpu", DRY_RUN="1", GPU_MEMORY_GB="4", MODEL_PATH=model_folder, **paths)
+    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+    assert "All configuration checks passed" in done.stdout, "verl's own validate_config"
+    assert "memory per GPU of 4 GiB, estimated" in done.stdout
+    assert not Path(paths["OUTPUT_DIR"]).exists()
+
+
+def test_the_variables_stand_in_place_of_what_the_recipe_says(tmp_path):
+    """``train.sh`` with an interpreter that prints its arguments."""
+    echo = tmp_path / "echo"
+    echo.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    echo.chmod(0o755)
+    given = {
+        "MODEL_PATH": ("actor_rollout_ref.model.path", "/a model"),
+        "TRAIN_FILES": ("data.train_files", "[a.parquet,b.parquet]"),
+        "VAL_FILES": ("data.val_files", "c.parquet"),
+        "NNODES": ("trainer.nnodes", "3"),
+        "N_GPUS_PER_NODE": ("trainer.n_gpus_per_node", "4"),
+        "EXPERIMENT": ("trainer.experiment_name", "mine"),
+        "OUTPUT_DIR": ("trainer.default_local_dir", "/out"),
+    }
+
+    def overrides(script: str, *arguments: str, **variables: str) -> list[str]:
+        done = run_script(script, *arguments, SPARK_PYTHON=str(echo), **variables)
+        assert done.returncode == 0, done.stderr
+        module = ["-m", "spark_verl.main", "--config-path", str(ROOT / "recipes"), "--config-name", "spark_vl_7b"]
+        assert done.stdout.splitlines()[:6] == module
+        return done.stdout.splitlines()[6:]
+
+    everything = [f"{key}={value}" for key, value in given.values()]
+    assert overrides("spark_vl_7b.sh", "a=1", **{name: value for name, (_, value) in given.items()}) == [
+        *everything,
+        "a=1",
+    ]
+    assert overrides("train.sh", "spark_vl_7b") == [f"trainer.default_local_dir={ROOT}/outputs/spark_vl_7b"]
+    assert overrides("spark_vl_7b.sh", "--cfg", "job", EXPERIMENT="mine", DEVICE="cpu") == [
+        "platform=cpu",
+        "trainer.experiment_name=mine",
+        f"trainer.default_local_dir={ROOT}/outputs/mine",
+        "--cfg",
+        "job",
+    ]
 
 
 @pytest.mark.parametrize(

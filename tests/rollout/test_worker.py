@@ -13,12 +13,12 @@ from PIL import Image
 from verl.trainer.ppo.v1 import agent_loop_tq
 from verl.workers.rollout.replica import TokenOutput
 
-from spark_verl.compat import grouped_rows
+from spark_verl.compat import verl_rows
 from spark_verl.judge import JudgeAsk, Plan, ReflectionAsk
 from spark_verl.rollout import worker as worker_module
 from spark_verl.rollout.tags import group_of, row_of
 from spark_verl.rollout.worker import SparkWorker
-from spark_verl.vocabulary import JUDGE_OBJECTIVES, Outcome
+from spark_verl.vocabulary import JUDGE_OBJECTIVES, POLICY, Outcome
 
 RECIPES = str(Path(__file__).resolve().parents[2] / "recipes")
 N = 4
@@ -60,8 +60,9 @@ def run(model_folder, tokenizer, monkeypatch):
     def start(script: dict[str, list], prompts: list[dict], cancel_after: int | None = None, **trajectory):
         queue = MemoryQueue()
         monkeypatch.setattr(agent_loop_tq.tq, "init", lambda *a, **k: None)
-        monkeypatch.setattr(agent_loop_tq, "tq", grouped_rows.GroupedWrites(queue))
-        monkeypatch.setattr(agent_loop_tq, "list_of_dict_to_tensordict", grouped_rows.Rows)
+        monkeypatch.setattr(agent_loop_tq, "tq", verl_rows.GroupedWrites(queue))
+        monkeypatch.setattr(agent_loop_tq, "list_of_dict_to_tensordict", lambda rows: rows)
+        monkeypatch.setattr(verl_rows, "group_writes", lambda: None)
         monkeypatch.setattr(worker_module, "tq", queue)
         with initialize_config_dir(RECIPES, version_base=None):
             overrides = [f"actor_rollout_ref.model.path={model_folder}", f"actor_rollout_ref.rollout.n={N}"]
@@ -105,7 +106,8 @@ def prompt(uid: str = "u", question: str = "Which digit is larger?", plan: Plan 
 
 
 def children(queue: MemoryQueue, partition: str = "train") -> dict:
-    return {key: row_of(tag) for key, tag in queue.tags[partition].items() if row_of(tag) and tag.get("is_prompt")}
+    prompts = {key: row_of(tag) for key, tag in queue.tags[partition].items() if tag.get("is_prompt")}
+    return {key: row for key, row in prompts.items() if row != POLICY}
 
 
 def position(queue: MemoryQueue, key: str, **tag) -> int:

@@ -43,7 +43,7 @@ def main(kind: str, how: str) -> None:
     whole = build(kind)
     model = copy.deepcopy(whole)
     if how == "fixed":
-        import spark_verl.compat.model_fixes  # noqa: F401
+        import spark_verl.compat.verl_models  # noqa: F401
     # Different on each rank, and two micro-batches before the gradients are used.
     generator = torch.Generator().manual_seed(1)
     batches = [torch.randint(3, 60, (2, 9), generator=generator) for _ in range(2 * ranks)]

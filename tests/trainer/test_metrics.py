@@ -7,6 +7,7 @@ import torch
 from transfer_queue import KVBatchMeta
 
 from spark_verl.rollout.tags import put_row
+from spark_verl.trainer import batch as batch_module
 from spark_verl.trainer import metrics
 from spark_verl.vocabulary import POLICY, LabelForm, Objective, RowTag, Source
 
@@ -56,7 +57,7 @@ def batch(monkeypatch) -> KVBatchMeta:
                 "reward_model": [{"ground_truth": each["label"]} for each in found],
             }
 
-    monkeypatch.setattr(metrics, "tq", Queue)
+    monkeypatch.setattr(batch_module, "tq", Queue)
     tags = [
         put_row({"response_len": 2, "seq_len": 5, "is_padding": each.get("padding", False)}, each["tag"])
         for each in rows

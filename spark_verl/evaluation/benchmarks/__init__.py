@@ -2,20 +2,19 @@
 
 ======================  =================================================================================
 ``source.py``           rows from a file, a folder or the hub
-``phrasing.py``         messages, images, options, and what goes into the box
-``base.py``             :class:`Benchmark`: what every benchmark is; plain figures
-``multiple_choice.py``  which option an answer names
-``table.py``            one row, one question: a table of columns says how to read it
-``visual_math.py``      MathVista, MathVision, MathVerse, LogicVista, MMK12
-``step_groups.py``      We-Math (steps of a problem), DynaMath (variants of a question)
+``phrasing.py``         messages, images, and what goes into the box
+``multiple_choice.py``  options, and which of them an answer names
+``benchmark.py``        :class:`Benchmark`: what every benchmark is; plain figures
+``columns.py``          one row, one question: a table of columns says how to read them
+``visual_math.py``      MathVista, MathVision, MathVerse, LogicVista, MMK12, the SPARK paper's combined files
 ``text_math.py``        GSM8K, MATH-500, AIME 2024 and 2025, AMC 2023, MMLU's STEM subjects
-``spark_data.py``       the SPARK paper's combined benchmark files
+``step_groups.py``      We-Math (steps of a problem), DynaMath (variants of a question)
 ``reward_pairs.py``     VL-RewardBench, Multimodal RewardBench
 ``rewardbench2.py``     RewardBench 2 with its Ties subset
-``verl_rows.py``        any parquet file in verl's schema, the digits task's among them
+``prepared_data.py``    any parquet file in verl's schema, the digits task's among them
 ======================  =================================================================================
 
-A new benchmark is a class in one of these files, or in a file of its own whose ``BENCHMARKS`` is added below.
+Read in this order. A new benchmark is a class in one of these files, or in a file of its own that is imported below.
 
 Example:
     >>> benchmark = load("gsm8k", local_path="gsm8k/test.parquet", limit=100)      # doctest: +SKIP
@@ -27,23 +26,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spark_verl.evaluation.benchmarks import (
+# Importing them registers their benchmarks.
+from spark_verl.evaluation.benchmarks import (  # noqa: F401
+    prepared_data,
     reward_pairs,
     rewardbench2,
-    spark_data,
     step_groups,
     text_math,
-    verl_rows,
     visual_math,
 )
-from spark_verl.evaluation.benchmarks.base import Benchmark
-
-_MODULES = (visual_math, step_groups, text_math, spark_data, reward_pairs, rewardbench2, verl_rows)
-
-REGISTRY: dict[str, type[Benchmark]] = {
-    benchmark.name: benchmark for module in _MODULES for benchmark in module.BENCHMARKS
-}
-"""Every benchmark by its name."""
+from spark_verl.evaluation.benchmarks.benchmark import REGISTRY, Benchmark
 
 __all__ = ["REGISTRY", "Benchmark", "load", "names"]
 

@@ -1,4 +1,4 @@
-"""Which option does an answer name? Stricter than comparing it with the right option's text alone.
+"""Multiple choice: the options of a question, and which of them an answer names.
 
 Options of one question are close to each other on purpose: "45° east by north" beside "45° east by south", "5-4-3-2-1"
 beside "5-2-3-1-4", "3, 4" beside "4, 3". The verifier is generous with what surrounds a value, which is right for open
@@ -7,13 +7,74 @@ questions; here an answer that fits several options must not count as the right 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from spark_verl.reward import Verdict, averify, extract_answer
 from spark_verl.reward.equality import compare, option_letter
 from spark_verl.reward.text import canonical, squash
-from spark_verl.reward.verifier import OK
+from spark_verl.vocabulary import Status
+
+LETTERS = "ABCDEFGHIJ"
+
+_OPTION = re.compile(r"(?<![A-Za-z0-9])(?:\(([A-J])\)\s*[.:：、]?|([A-J])\s*[.:：、．)])\s*")
+
+
+def options_of(value: Any) -> dict[str, str] | None:
+    """Options by letter, in every form in which data have them; None for no options.
+
+    Args:
+        value: None, a text with options in it, a list, or a mapping by letter (parquet fills the letters that other
+            rows have with None).
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return written_options(value)
+    if isinstance(value, Mapping):
+        return {str(letter): str(text) for letter, text in value.items() if text is not None} or None
+    return by_letter(value)
+
+
+def by_letter(options: Sequence[Any]) -> dict[str, str] | None:
+    """``["red", "blue"]`` as ``{"A": "red", "B": "blue"}``; None for no options.
+
+    Raises:
+        ValueError: There are more than the ten that have a letter.
+    """
+    if len(options) > len(LETTERS):
+        raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)} only: {str(list(options))[:200]}")
+    return dict(zip(LETTERS, map(str, options), strict=False)) or None
+
+
+def written_options(text: str) -> dict[str, str] | None:
+    """Options that stand in running text: ``A. 3; B. 5``, lines ``A:40°``, or ``(A) yes (B) no``.
+
+    The last run A, B, C, .. counts. None when there are not at least two options, or when letters stand alone because
+    the options are drawn in the image.
+
+    >>> written_options("Is it even? Choices: (A) yes (B) no")
+    {'A': 'yes', 'B': 'no'}
+    """
+    run: list[re.Match[str]] = []
+    for mark in _OPTION.finditer(text):
+        letter = mark[1] or mark[2]
+        if letter == "A":
+            run = [mark]
+        elif run and letter == LETTERS[len(run)]:
+            run.append(mark)
+    if len(run) < 2:
+        return None
+    ends = [mark.start() for mark in run[1:]] + [len(text)]
+    texts = [text[mark.end() : end].strip().rstrip(";").strip() for mark, end in zip(run, ends, strict=True)]
+    return by_letter(texts) if all(texts) else None
+
+
+def option_lines(choices: Mapping[str, str]) -> str:
+    """One option per line, as people write them."""
+    return "\n".join(f"{letter}. {text}" for letter, text in choices.items())
 
 
 async def score_choice(response: str, truth: str, choices: Mapping[str, str]) -> Verdict:
@@ -28,15 +89,14 @@ async def score_choice(response: str, truth: str, choices: Mapping[str, str]) ->
         choices: The options' texts by letter.
     """
     answer = extract_answer(response)
-    if answer is None or option_letter(canonical(answer)) in choices:
-        return await averify(response, truth, choices=choices)
-    repeated = _repeated(answer, choices)
-    if repeated:
-        return Verdict(OK, truth in repeated, answer)
+    is_letter = answer is None or option_letter(canonical(answer)) in choices
+    if not is_letter and (repeated := _repeated(answer, choices)):
+        return Verdict(Status.OK, truth in repeated, answer)
     verdict = await averify(response, truth, choices=choices)
-    if verdict.correct and any(compare(answer, text) for letter, text in choices.items() if letter != truth):
-        return replace(verdict, correct=False)
-    return verdict
+    if is_letter or not verdict.correct:
+        return verdict
+    ambiguous = any(compare(answer, text) for letter, text in choices.items() if letter != truth)
+    return replace(verdict, correct=not ambiguous)
 
 
 def _repeated(answer: str, choices: Mapping[str, str]) -> set[str]:

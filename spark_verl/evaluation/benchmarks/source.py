@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from huggingface_hub import hf_hub_download
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +94,7 @@ def read(source: Source, local_path: str | Path | None = None) -> Rows:
         raise FileNotFoundError(f"{path} does not exist: local_path must be a file or a folder")
     if path.is_file():
         return _read_file(path)
-    named = [path / name for name in source.files if (path / name).is_file()]
-    if named:
+    if named := [path / name for name in source.files if (path / name).is_file()]:
         return _join([_read_file(file) for file in named], str(path))
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         found = datasets.load_from_disk(str(path))
@@ -102,21 +102,21 @@ def read(source: Source, local_path: str | Path | None = None) -> Rows:
     else:
         found = datasets.load_dataset(str(path), _config(source, path))
     splits = _wanted_splits(source.splits, list(found), str(path))
-    return Rows(_undecoded(_concatenated({name: found[name] for name in splits})), str(path), path)
+    return Rows(_table({name: found[name] for name in splits}), str(path), path)
 
 
 def _read_file(path: Path) -> Rows:
     kind = path.suffix.lower()
     if kind == ".parquet":
-        table = datasets.load_dataset("parquet", data_files=str(path), split="train")
-        return Rows(_undecoded(table), str(path), path.parent)
+        table = _table({"train": datasets.load_dataset("parquet", data_files=str(path), split="train")})
     # The json module, not datasets: these files mix strings and numbers in one column, which a table cannot hold.
-    text = path.read_text(encoding="utf-8") if kind in (".json", ".jsonl", ".ndjson") else ""
-    if kind == ".json":
-        return Rows(_json_rows(json.loads(text), path), str(path), path.parent)
-    if kind in (".jsonl", ".ndjson"):
-        return Rows([json.loads(line) for line in text.splitlines() if line.strip()], str(path), path.parent)
-    raise ValueError(f"{path} has an unknown format: give a .parquet, .json, .jsonl or .ndjson file, or a folder")
+    elif kind == ".json":
+        table = _json_rows(json.loads(path.read_text(encoding="utf-8")), path)
+    elif kind in (".jsonl", ".ndjson"):
+        table = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    else:
+        raise ValueError(f"{path} has an unknown format: give a .parquet, .json, .jsonl or .ndjson file, or a folder")
+    return Rows(table, str(path), path.parent)
 
 
 def _json_rows(content: Any, path: Path) -> list[Mapping[str, Any]]:
@@ -133,19 +133,14 @@ def _read_hub(source: Source) -> Rows:
         raise ValueError("this benchmark has no copy on the hub: give local_path")
     try:
         if not source.splits:
-            return _join([_read_file(_download(source.path, name)) for name in source.files], source.path)
+            files = [hf_hub_download(source.path, name, repo_type="dataset") for name in source.files]
+            return _join([_read_file(Path(file)) for file in files], source.path)
         tables = {split: datasets.load_dataset(source.path, source.config, split=split) for split in source.splits}
     except OSError as error:
         raise OSError(
             f"cannot read {source.path} from the hub ({error}): check the network, or download it and give local_path"
         ) from error
-    return Rows(_undecoded(_concatenated(tables)), source.path)
-
-
-def _download(repository: str, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(repository, name, repo_type="dataset"))
+    return Rows(_table(tables), source.path)
 
 
 def _join(parts: list[Rows], where: str) -> Rows:
@@ -162,10 +157,10 @@ def _config(source: Source, folder: Path) -> str | None:
     raise ValueError(f"{folder} has no configuration {source.config!r}, only {sorted(known)}")
 
 
-def _wanted_splits(wanted: Sequence[str], known: list[str], where: str) -> list[str]:
+def _wanted_splits(wanted: Sequence[str], known: list[str], where: str) -> Sequence[str]:
     missing = [name for name in wanted if name not in known]
     if not missing:
-        return list(wanted)
+        return wanted
     if len(known) == 1 and len(missing) == len(wanted):
         # A folder with one unnamed file is called "train" by datasets
         logger.warning(f"{where} has no split {missing[0]!r}: reading its only split {known[0]!r}")
@@ -173,13 +168,11 @@ def _wanted_splits(wanted: Sequence[str], known: list[str], where: str) -> list[
     raise ValueError(f"{where} has no split {missing[0]!r}, only {sorted(known)}")
 
 
-def _concatenated(tables: Mapping[str, datasets.Dataset]) -> datasets.Dataset:
-    if len(tables) == 1:
-        return next(iter(tables.values()))
-    named = [table.add_column(SPLIT_COLUMN, [split] * len(table)) for split, table in tables.items()]
-    return datasets.concatenate_datasets(named)
-
-
-def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
-    # Thousands of decoded images would not fit into memory beside the questions that hold them; bytes do.
+def _table(splits: Mapping[str, datasets.Dataset]) -> datasets.Dataset:
+    """The splits as one table, whose images stay bytes: thousands of decoded ones would not fit into memory."""
+    if len(splits) == 1:
+        (table,) = splits.values()
+    else:
+        named = [table.add_column(SPLIT_COLUMN, [split] * len(table)) for split, table in splits.items()]
+        table = datasets.concatenate_datasets(named)
     return table.with_format("arrow")

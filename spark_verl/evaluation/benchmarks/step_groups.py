@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from spark_verl.evaluation.benchmarks.base import Scored, breakdown, by_group, mean, summary
+from spark_verl.evaluation.benchmarks.benchmark import Scored, by_group, mean, summary
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, relative
 from spark_verl.evaluation.benchmarks.source import SPLIT_COLUMN, Source
-from spark_verl.evaluation.benchmarks.table import Columns, TableBenchmark
-from spark_verl.evaluation.benchmarks.visual_math import relative
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
 from spark_verl.reward.numeric import parse_number
 from spark_verl.reward.text import canonical
-from spark_verl.reward.verifier import OK
+from spark_verl.vocabulary import Status
 
 
 class WeMath(TableBenchmark):
@@ -53,55 +52,33 @@ class WeMath(TableBenchmark):
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
         """Figures of the rule above, beside the plain accuracy."""
-        shares, incomplete = dict.fromkeys(_SHARES, 0.0), 0
         groups = by_group(scored)
+        problems: list[tuple[bool, list[bool]]] = []
         for group in groups.values():
             right = {question.meta["key"].partition("_")[2]: v.correct for question, v in group if v.decided}
-            singles = ("1", "2") if group[0][0].meta["key"].startswith("2steps") else ("1", "2", "3")
-            if set(right) != {*singles, "multi"}:
-                incomplete += 1
-                continue
-            for name in _problem(right["multi"], [right[step] for step in singles]):
-                shares[name] += 1
-        problems = len(groups) - incomplete
-        shares = {name: count / problems if problems else math.nan for name, count in shares.items()}
-        figures = summary(scored) | _step_accuracies(scored) | _mastery(shares)
-        return figures | {"problems": float(problems), "incomplete": float(incomplete)}
+            steps = ("1", "2") if group[0][0].meta["key"].startswith("2steps") else ("1", "2", "3")
+            if set(right) == {*steps, "multi"}:
+                problems.append((right["multi"], [right[step] for step in steps]))
+        figures = summary(scored) | {
+            "problems": float(len(problems)),
+            "incomplete": float(len(groups) - len(problems)),
+            "insufficient_knowledge": mean(not multi and not all(singles) for multi, singles in problems),
+            "inadequate_generalisation": mean(not multi and all(singles) for multi, singles in problems),
+        }
+        lost = figures["inadequate_generalisation"] / 2 + figures["insufficient_knowledge"]
+        for how, known in (("strict", all), ("loose", any)):
+            mastered = mean(multi and known(singles) for multi, singles in problems)
+            rote = mean(multi and not known(singles) for multi, singles in problems)
+            figures[f"mastery_{how}"] = mastered
+            figures[f"rote_memorisation_{how}"] = rote / (rote + mastered) if rote + mastered else math.nan
+            figures[f"score_{how}"] = 1 - lost - rote
+        for name in ("one_step", "two_step", "three_step"):
+            asked = [v for question, v in scored if _STEPS.get(question.meta["key"], "one_step") == name]
+            figures[f"accuracy/{name}"] = mean(verdict.correct for verdict in asked if verdict.decided)
+        return figures
 
 
-_SHARES = (
-    "insufficient_knowledge",
-    "inadequate_generalisation",
-    *(f"{what}_{how}" for what in ("mastery", "rote") for how in ("strict", "loose")),
-)
-
-
-def _problem(multi: bool, singles: list[bool]) -> list[str]:
-    """The shares that a problem counts in."""
-    if not multi:
-        return ["inadequate_generalisation" if all(singles) else "insufficient_knowledge"]
-    return ["mastery_strict" if all(singles) else "rote_strict", "mastery_loose" if any(singles) else "rote_loose"]
-
-
-def _mastery(shares: dict[str, float]) -> dict[str, float]:
-    figures = {name: shares[name] for name in _SHARES if not name.startswith("rote")}
-    lost = shares["inadequate_generalisation"] / 2 + shares["insufficient_knowledge"]
-    for how in ("strict", "loose"):
-        rote, mastered = shares[f"rote_{how}"], shares[f"mastery_{how}"]
-        figures[f"rote_memorisation_{how}"] = rote / (rote + mastered) if rote + mastered else math.nan
-        figures[f"score_{how}"] = 1 - lost - rote
-    return figures
-
-
-def _step_accuracies(scored: Scored) -> dict[str, float]:
-    def accuracy(wanted: Callable[[str], bool]) -> float:
-        return mean(verdict.correct for question, verdict in scored if verdict.decided and wanted(question.meta["key"]))
-
-    return {
-        "accuracy/one_step": accuracy(lambda key: not key.endswith("multi")),
-        "accuracy/two_step": accuracy(lambda key: key == "2steps_multi"),
-        "accuracy/three_step": accuracy(lambda key: key == "3steps_multi"),
-    }
+_STEPS = {"2steps_multi": "two_step", "3steps_multi": "three_step"}
 
 
 class DynaMath(TableBenchmark):
@@ -155,23 +132,22 @@ class DynaMath(TableBenchmark):
         if answer is not None and question.meta["answer_type"] == "float":
             value, truth = _value(answer), _value(str(question.ground_truth))
             if None not in (value, truth) and abs(value - truth) <= ABSOLUTE_TOLERANCE * (1 + 1e-9):
-                return Verdict(OK, True, answer)
+                return Verdict(Status.OK, True, answer)
         return await super().score(question, response_text)
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
         """``average`` and ``worst_case``, beside the usual figures."""
-        worst, incomplete = [], 0
-        for group in by_group(scored).values():
-            decided = [verdict.correct for _, verdict in group if verdict.decided]
-            if not all(decided):
-                worst.append(False)
-            elif len(decided) == len(group):
-                worst.append(True)
-            else:
-                incomplete += 1
-        plain = summary(scored)
-        figures = {"average": plain["accuracy"], "worst_case": mean(worst), "incomplete": float(incomplete)}
-        return plain | figures | breakdown(scored, self.breakdown)
+        # None where every decided variant is right, but not every variant is decided.
+        seeds = [
+            all(v.correct for _, v in group if v.decided) and (all(v.decided for _, v in group) or None)
+            for group in by_group(scored).values()
+        ]
+        figures = super().aggregate(scored)
+        return figures | {
+            "average": figures["accuracy"],
+            "worst_case": mean(right for right in seeds if right is not None),
+            "incomplete": float(seeds.count(None)),
+        }
 
 
 ABSOLUTE_TOLERANCE = 0.001
@@ -183,6 +159,3 @@ def _value(answer: str) -> float | None:
     if number is None or number.percent:
         return None
     return float(number.value) * (math.pi if text.endswith("\\pi") else 1)
-
-
-BENCHMARKS = (WeMath, DynaMath)

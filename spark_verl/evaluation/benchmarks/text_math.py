@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import Source
-from spark_verl.evaluation.benchmarks.table import Columns, TableBenchmark
 
 
 class GSM8K(TableBenchmark):
@@ -100,6 +100,3 @@ class MmluStem(TableBenchmark):
         if not isinstance(answer, int) or not choices or not 0 <= answer < len(choices):
             raise ValueError(f"{self.name}: answer must count an option from 0, got {answer!r} for {row['question']!r}")
         return list(choices)[answer]
-
-
-BENCHMARKS = (GSM8K, Math500, Aime24, Aime25, Amc23, MmluStem)

@@ -1,5 +1,7 @@
 """Benchmarks of mathematics and logic with images whose figure is accuracy, overall and by kind.
 
+SPARK's combined files are among them.
+
 Where a benchmark's own evaluation lets a language model find or compare the answer, the answer is read from
 ``\\boxed{}`` instead and compared by :func:`spark_verl.reward.averify`: a response without a box is wrong here, and a
 comparison never depends on another model.
@@ -10,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from spark_verl.evaluation.benchmarks.benchmark import Names
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, relative
 from spark_verl.evaluation.benchmarks.phrasing import BOXED_LETTER, BOXED_LETTERS
 from spark_verl.evaluation.benchmarks.source import Source
-from spark_verl.evaluation.benchmarks.table import Columns, TableBenchmark
 
 
 class MathVista(TableBenchmark):
@@ -167,11 +170,10 @@ class LogicVista(TableBenchmark):
     columns = Columns(image=("image", "imagename"), written=True, id="id", meta=("skill", "broad_capability"))
     breakdown = ("skill",)
 
-    def cell(self, row: Mapping[str, Any], names: str | tuple[str, ...]) -> Any:
-        """As the table's, with image names looked up in ``images/``."""
-        value = super().cell(row, names)
-        is_name = names == self.columns.image and self._present["image"] == "imagename"
-        return f"images/{value}" if is_name else value
+    def value(self, row: Mapping[str, Any], names: Names) -> Any:
+        """As always, with image names looked up in ``images/``."""
+        value = super().value(row, names)
+        return f"images/{value}" if self.present[names] == "imagename" else value
 
     def instruction(self, row: Mapping[str, Any], multiple_choice: bool) -> str:
         """Every question is one of options, and a few have several right ones."""
@@ -198,23 +200,21 @@ class MMK12(TableBenchmark):
         return BOXED_LETTER
 
 
-def relative(absolute: float, truth: Any) -> float | None:
-    """An absolute tolerance relative to a ground truth; None where there is none: a truth of zero, or no number."""
-    try:
-        size = abs(float(truth))
-    except ValueError:
-        return None
-    # A difference of just the tolerance is accepted, in spite of rounding
-    return absolute / size * (1 + 1e-9) if size else None
+class SparkData(TableBenchmark):
+    """Spark-Data's ``benchmark_combine.json`` and ``benchmark_combine_v2.json``: several benchmarks in one format.
 
+    Schema (internlm/Spark-Data; github.com/InternLM/Spark, Evaluation/evaluation.py): a JSON list of rows with
+    ``dataset`` (the benchmark's name), ``problem`` (options in it), ``answer`` (a text or a number), ``image_path``
+    (null for none). Give the folder with both files, or one file; image paths are relative to it.
 
-BENCHMARKS = (
-    MathVista,
-    MathVision,
-    MathVisionTestmini,
-    MathVerse,
-    MathVerseVisionOnly,
-    MathVerseTextOnly,
-    LogicVista,
-    MMK12,
-)
+    Rule (Evaluation/calculate_acc.py): the first box of the response, equal to the answer by math-verify, by a legacy
+    comparison, or as a string; accuracy by ``dataset``, and the mean of these accuracies. Here: the last box and
+    :func:`spark_verl.reward.averify`.
+    """
+
+    name = "spark_data"
+    source = Source("internlm/Spark-Data", splits=(), files=("benchmark_combine.json", "benchmark_combine_v2.json"))
+    columns = Columns(question="problem", image="image_path", written=True, more=("dataset",), meta=("dataset",))
+    breakdown = ("dataset",)
+    mean_over = "dataset"
+    headline = "mean_accuracy"

@@ -9,15 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from spark_verl.evaluation.benchmarks.phrasing import (
+from spark_verl.evaluation.benchmarks.multiple_choice import (
     LETTERS,
     by_letter,
-    images_of,
-    marked_message,
     option_lines,
-    user_message,
+    options_of,
     written_options,
 )
+from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message, user_message
 
 
 @pytest.mark.parametrize(
@@ -86,12 +85,26 @@ def test_user_message_puts_images_first_and_drops_marks() -> None:
 
 
 def test_marked_message_keeps_the_order_of_marks() -> None:
-    images = [b"1", b"2", b"3"]
+    images = iter([b"1", b"2", b"3"])
     message = marked_message("user", "<image>left of<image> ok", images)
     assert [part.get("image") or part["text"] for part in message["content"]] == [b"1", "left of", b"2", " ok"]
-    assert images == [b"3"]
-    with pytest.raises(ValueError, match="2 <image> marks, but 1 images"):
-        marked_message("user", "<image><image>", [b"1"])
+    assert list(images) == [b"3"]
+
+
+@pytest.mark.parametrize(
+    ("value", "options"),
+    [
+        (None, None),
+        ([], None),
+        ("", None),
+        (["red", 2], {"A": "red", "B": "2"}),
+        ("A. red; B. 2", {"A": "red", "B": "2"}),
+        ({"A": "red", "B": 2, "C": None}, {"A": "red", "B": "2"}),
+        ({"A": None}, None),
+    ],
+)
+def test_options_in_every_form(value: object, options: dict[str, str] | None) -> None:
+    assert options_of(value) == options
 
 
 def test_more_options_than_letters_are_refused() -> None:

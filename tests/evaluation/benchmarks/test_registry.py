@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from spark_verl.evaluation.benchmarks import REGISTRY, load, names
-from spark_verl.evaluation.benchmarks.base import Benchmark
+from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.question import Question
+from spark_verl.vocabulary import LabelForm
 
 
 def test_names_are_sorted_and_every_class_answers_to_its_own() -> None:
@@ -90,6 +91,24 @@ def test_docstrings_say_schema_and_rule_or_whose(name: str) -> None:
     assert benchmark.source.path is None or any(
         benchmark.source.path in (base.__doc__ or "") for base in benchmark.__mro__
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "form", "judged"),
+    [
+        ("gsm8k", 0, None, True),
+        ("digits", 0, None, True),
+        ("digits_judge", 0, LabelForm.YES_NO, False),
+        ("digits_judge", 1, None, False),
+        ("vl_rewardbench", 0, LabelForm.A_B, False),
+        ("multimodal_rewardbench", 0, LabelForm.A_B, False),
+        ("rewardbench2", 0, None, False),
+    ],
+)
+def test_benchmarks_say_what_is_a_judgement(name: str, row: int, form: LabelForm | None, judged: bool, make) -> None:
+    benchmark = make(name)
+    question = list(benchmark.questions)[row]
+    assert (benchmark.label_form(question), benchmark.can_be_judged(question)) == (form, judged)
 
 
 @pytest.mark.parametrize(

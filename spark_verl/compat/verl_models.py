@@ -1,0 +1,71 @@
+"""Two defects of verl 0.9.1's model code that stop runs, mended in every process that imports this module.
+
+``actor_rollout_ref.model.external_lib`` names it (:func:`spark_verl.compat.mend_models`); verl imports it before it
+builds a model, on every platform. Both are inert where verl's code does not run into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from spark_verl.compat.replace import replaces
+
+
+@replaces("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets")
+def keep_fused_head_with_the_root(original: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """With fused kernels, let the root FSDP2 unit own ``lm_head`` (verl pull request 7427).
+
+    verl wraps an ``lm_head`` whose weights are not the embedding's as a unit of its own. Such a unit gathers its
+    weights when its ``forward`` is called; the fused log-probabilities read ``lm_head.weight`` instead, and find a
+    shard ("mixed torch.Tensor and DTensor"). The root's weights are there during the whole forward pass.
+    """
+
+    def select(model: Any, layer_classes: Any) -> list[Any]:
+        found = original(model, layer_classes)
+        whole = model.get_base_model() if hasattr(model, "peft_config") else model
+        if not getattr(whole, "_verl_fused_kernels_backend", None):
+            return found
+        head = whole.get_output_embeddings()
+        return [module for module in found if module is not head]
+
+    return select
+
+
+@replaces("verl.models.transformers.qwen2_vl", "_get_input_embeds")
+def embed_text_without_images(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let Qwen2.5-VL and Qwen2-VL compute micro-batches without a single image.
+
+    There verl runs the vision tower on zeros, so that all ranks take part in its collectives, and takes the mean of
+    what it returns: a tensor in older versions of transformers, an object with several in 5.9.
+    """
+    import torch
+    from verl.utils.transformers_compat import unpack_visual_output
+
+    def embed(
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        *grids: torch.Tensor | None,
+        **named: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if pixel_values is not None or pixel_values_videos is not None:
+            return original(model, input_ids, attention_mask, pixel_values, pixel_values_videos, *grids, **named)
+        embeddings = model.get_input_embeddings()(input_ids)
+        vision = model.config.vision_config
+        side = 2 * vision.spatial_merge_size
+        patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        nothing = torch.zeros((side * side, patch), dtype=embeddings.dtype, device=embeddings.device)
+        grid = torch.tensor([[1, side, side]], dtype=torch.long, device=embeddings.device)
+        features, _ = unpack_visual_output(model.visual(nothing, grid_thw=grid))
+        if attention_mask is not None:
+            attention_mask = attention_mask.to(embeddings.device)
+        return embeddings + 0.0 * features.mean(), attention_mask
+
+    return embed
+
+
+keep_fused_head_with_the_root()
+embed_text_without_images()

@@ -1,0 +1,209 @@
+"""One sample of any data set as one row in verl's schema, checked on the way.
+
+Columns are those of verl's documentation ("Prepare Data for Post-Training") and ``examples/data_preprocess``. Every row
+of every program has the same ones, so the files can be concatenated with each other and with the digits task's
+(``datasets`` merges the fields of ``extra_info``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+
+from spark_verl.data.errors import RowError
+from spark_verl.data.images import MIN_PIXELS, prepare_image
+from spark_verl.data.prompts import build_prompt, find_choices, remove_instructions
+from spark_verl.data.stores import Images
+from spark_verl.reward import accepted_answers, extract_answer
+from spark_verl.reward.equality import compare, option_letter
+
+_TEXT, _SHARE = datasets.Value("string"), datasets.Value("float64")
+FEATURES = datasets.Features(
+    {
+        "data_source": _TEXT,
+        "prompt": datasets.List({"role": _TEXT, "content": _TEXT}),
+        "images": datasets.List(datasets.Image()),
+        "ability": _TEXT,
+        "reward_model": {"style": _TEXT, "ground_truth": _TEXT},
+        "extra_info": {
+            "split": _TEXT,
+            "index": datasets.Value("int64"),
+            "id": _TEXT,
+            "kind": _TEXT,
+            "source": _TEXT,
+            "choices": datasets.List(_TEXT),
+            "pass_rate_7b": _SHARE,
+            "pass_rate_32b": _SHARE,
+        },
+    }
+)
+"""Columns of every file. Text that a data set does not have is empty, a pass rate that it does not have is null."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a program takes from a record of its data set.
+
+    Attributes:
+        question: With or without ``<image>`` placeholders and answer instructions.
+        answer: In any form that :func:`spark_verl.reward.verify` takes as a ground truth.
+        images: As :func:`spark_verl.data.images.prepare_image` takes them, in the order of the placeholders.
+        system: System message; empty for none.
+        id: The data set's own name for it.
+        kind: Subject or category; evaluation reports accuracy for each.
+        source: Data set that it was taken from, where the data set is a collection.
+        pass_rate_7b: Share of right answers of a 7B model; None when unknown.
+        pass_rate_32b: The same of a 32B model.
+        max_pixels: A limit that the record itself states for its images.
+        data_source: Instead of the program's, for a collection whose parts are reported apart.
+    """
+
+    question: str
+    answer: Any
+    images: Sequence[Any] = ()
+    system: str = ""
+    id: str = ""
+    kind: str = ""
+    source: str = ""
+    pass_rate_7b: float | None = None
+    pass_rate_32b: float | None = None
+    max_pixels: int | None = None
+    data_source: str | None = None
+
+
+def build_row(
+    sample: Sample, *, data_source: str, split: str, index: int, images: Images, max_pixels: int, done: Counter[str]
+) -> dict[str, Any]:
+    """Build one row, matching :data:`FEATURES`.
+
+    Args:
+        sample: What the data set has.
+        data_source: verl groups validation metrics by it.
+        split: ``train`` or ``test``.
+        index: Number of the row in its file.
+        images: Where image paths are looked up.
+        max_pixels: Larger images are downscaled.
+        done: Counts what was done to images.
+
+    Raises:
+        RowError: The sample cannot be used. Text is checked before any image is read.
+    """
+    prompt = build_prompt(sample.question, len(sample.images))
+    truth = ground_truth(sample.answer)
+    system = remove_instructions(sample.system)
+    try:
+        "".join((prompt, truth, system, sample.id, sample.kind, sample.source, data_source)).encode()
+    except UnicodeEncodeError as error:  # JSON can have one half of a surrogate pair; parquet and tokenizers cannot
+        raise RowError("bad_text", str(error)) from error
+    limit = min(max_pixels, max(MIN_PIXELS, sample.max_pixels or max_pixels))
+    return {
+        "data_source": data_source,
+        "prompt": [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": prompt}],
+        "images": [prepare_image(image, images, limit, done) for image in sample.images],
+        "ability": "math",
+        "reward_model": {"style": "rule", "ground_truth": truth},
+        "extra_info": {
+            "split": split,
+            "index": index,
+            "id": sample.id,
+            "kind": sample.kind,
+            "source": sample.source,
+            "choices": _choices(prompt, truth),
+            "pass_rate_7b": sample.pass_rate_7b,
+            "pass_rate_32b": sample.pass_rate_32b,
+        },
+    }
+
+
+def ground_truth(answer: Any) -> str:
+    r"""The answer as the verifier takes it: bare where that loses nothing, else as the data set has it.
+
+    Args:
+        answer: ``\boxed{18}``, ``... #### 18``, ``18``, 18, ["18", "eighteen"], ...
+
+    Returns:
+        A text; several accepted answers as a JSON list.
+
+    Raises:
+        RowError: There is none, or the verifier would not accept the very same answer in a box.
+
+    >>> ground_truth("So it costs 9 + 9 = 18 dollars.\n#### 18")
+    '18'
+    """
+    texts = accepted_answers(answer)
+    if not texts or isinstance(answer, float) and not math.isfinite(answer):  # pandas stores a missing one as NaN
+        raise RowError("empty_answer")
+    usable = [text for text in texts if _verifiable(text)]
+    if not usable:
+        raise RowError("unverifiable_answer", repr(texts[0][:80]))
+    bare = usable[0] if len(usable) == 1 else json.dumps(usable, ensure_ascii=False)
+    # An answer that unwraps twice, such as a box in an answer tag, is left as it is: the verifier unwraps it once.
+    return bare if accepted_answers(bare) == usable or not isinstance(answer, str) else answer.strip()
+
+
+def _verifiable(text: str) -> bool:
+    """Whether the verifier finds and accepts this very text in a box; no algebra is ever needed for that."""
+    boxed = extract_answer(rf"\boxed{{{text}}}")
+    return boxed is not None and compare(boxed, text) is True
+
+
+def _choices(prompt: str, truth: str) -> list[str]:
+    """Options where the truth is one of them: with these, the verifier takes a letter and its text for the same."""
+    choices = find_choices(prompt)
+    letter = option_letter(truth)
+    named = letter is not None and ord(letter) - ord("A") < len(choices)
+    return choices if named or truth in choices else []
+
+
+# -- records of data sets ----------------------------------------------------------------------------------------------
+
+
+def text_field(record: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """A text of a record.
+
+    Args:
+        record: The record.
+        name: Its field.
+        default: Instead of one that is missing or null; None when it has to be there.
+
+    Raises:
+        RowError: It is missing or no text.
+    """
+    value = record.get(name)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str):
+        raise RowError("missing_field", f"{name} is {type(value).__name__}, not a text" if value is not None else name)
+    return value
+
+
+def id_field(record: Mapping[str, Any], name: str) -> str:
+    """A name or number of a record as a text; empty when it has none."""
+    value = record.get(name)
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def mapping_field(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A nested record; an empty one when it is missing or null.
+
+    Raises:
+        RowError: It is something else.
+    """
+    value = record.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise RowError("missing_field", f"{name} is {type(value).__name__}, not a record")
+    return value or {}
+
+
+def image_list(record: Mapping[str, Any], name: str) -> list[Any]:
+    """The images of a record: a list, one image, or none (null, an empty text, an empty list)."""
+    value = record.get(name)
+    if value is None or isinstance(value, str) and not value.strip():
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

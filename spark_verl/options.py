@@ -1,0 +1,94 @@
+"""How an option of the config is described: once, where its field stands.
+
+    n: int | None = option(None, at_least(2, "(or null for rollout.n)"))
+    \"\"\"Samples per prompt.\"\"\"
+
+From this come the check of what a user writes (:func:`load`), and the commented yaml and the table of the docs
+(:mod:`spark_verl.config.describe`). Light: imports OmegaConf only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+Block = TypeVar("Block")
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The values that an option may have; whether null is one is said by its type.
+
+    Attributes:
+        words: What follows "must".
+        holds: Whether a value is one of them.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+SHARE = Allowed("lie between 0 and 1", lambda value: 0 <= value <= 1)
+POSITIVE = Allowed("be positive", lambda value: value > 0)
+NOT_NEGATIVE = Allowed("not be negative", lambda value: value >= 0)
+
+
+def at_least(least: float, remark: str = "") -> Allowed:
+    """Numbers from ``least`` on."""
+    return Allowed(f"be at least {least} {remark}".rstrip(), lambda value: value >= least)
+
+
+def some_of(names: Collection[str], least: int = 0) -> Allowed:
+    """Lists of at least so many of these names."""
+    return Allowed(f"name some of {', '.join(names)}", lambda value: len(value) >= least and set(value) <= set(names))
+
+
+def option(default: Any, allowed: Allowed) -> Any:
+    """A dataclass field whose values are limited.
+
+    Args:
+        default: Its default, or a function that makes it.
+        allowed: Values that it may have.
+    """
+    kind = "default_factory" if callable(default) else "default"
+    return field(**{kind: default}, metadata={"allowed": allowed})
+
+
+def check(block: Block, name: str) -> Block:
+    """Check every value of a block and of the blocks in it; return the block.
+
+    Raises:
+        ValueError: A value is none of those allowed; the message has the key, what is allowed, and the value.
+    """
+    for one in fields(block):  # type: ignore[arg-type]
+        key, value, allowed = f"{name}.{one.name}", getattr(block, one.name), one.metadata.get("allowed")
+        if is_dataclass(value):
+            check(value, key)
+        elif allowed and value is not None and not allowed.holds(value):
+            raise ValueError(f"{key} must {allowed.words}, got {value}")
+    return block
+
+
+def load(kind: type[Block], values: Mapping[str, Any], name: str) -> Block:
+    """Read a block from a config, and check it.
+
+    Args:
+        kind: Its dataclass.
+        values: What the user set, a dictionary or a DictConfig; the rest keeps its defaults.
+        name: The block's key in the whole config, for messages.
+
+    Raises:
+        ValueError: An unknown key, a value of the wrong type, or one that is not allowed. One line.
+    """
+    try:
+        block = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        if isinstance(error, ConfigKeyError):
+            reason += f": choose from {', '.join(one.name for one in fields(error.object_type))}"
+        raise ValueError(f"{'.'.join(filter(None, (name, error.full_key)))}: {reason}") from error
+    return check(block, name)
