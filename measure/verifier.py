@@ -136,7 +136,7 @@ def run_bombs(count: int, timeout_s: float) -> dict:
     pool.warm_up()
 
     def honest() -> float:
-        pool._cache.clear()
+        pool._decided.clear()
         started = time.perf_counter()
         assert verify(r"\boxed{\ln(2)+\ln(3)}", r"\ln(6)", options=options).correct
         return time.perf_counter() - started

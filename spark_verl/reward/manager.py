@@ -16,7 +16,6 @@ import functools
 import inspect
 import logging
 import math
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import fields
@@ -87,7 +86,7 @@ class SparkRewardManager(RewardManagerBase):
         self._logged: set[str] = set()
         self._length_limits = _length_limits(config)
         if self.options.warm_up and self._user_function is None:
-            threading.Thread(target=get_pool(self.options).warm_up, name="spark-pool-warm-up", daemon=True).start()
+            get_pool(self.options).start()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Score the last sequence of a sample.

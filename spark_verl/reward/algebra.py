@@ -7,6 +7,7 @@ are switched off here: the pool kills the process instead.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 from math_verify import verify as sympy_equal
@@ -43,7 +44,7 @@ def equal(answer: str, truth: str) -> str:
     return "equal" if same else "different"
 
 
-def _read(text: str) -> list:
+def _read(text: str) -> list[Any]:
     try:
         found = parse(
             f"\\boxed{{{text}}}", _LATEX, fallback_mode="no_fallback", parsing_timeout=None, raise_on_error=True
