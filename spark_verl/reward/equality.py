@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from spark_verl.reward.arithmetic import MalformedError, NotArithmeticError, TooLargeError, evaluate
-from spark_verl.reward.identity import same_function
-from spark_verl.reward.numeric import MAX_CHARS, Number, numbers_equal, parse_number
+from spark_verl.reward.expression import MalformedError, UnreadableError, evaluate, same_function
+from spark_verl.reward.numbers import MAX_CHARS, Number, numbers_equal, parse_number
 from spark_verl.reward.text import canonical, squash
 
 _EQUATION = re.compile(r"(?<![<>!=:\\])=(?!=)")
@@ -205,7 +204,7 @@ def _compare_numbers(a: str, t: str, tolerance: float | None) -> bool | None:
         return numbers_equal(value, number, tolerance) if truth is not None else numbers_equal(number, value, tolerance)
     except MalformedError:
         return False
-    except (NotArithmeticError, TooLargeError):
+    except UnreadableError:
         pass
     if "\\" in other:
         return None
@@ -223,7 +222,7 @@ def _compare_arithmetic(a: str, t: str) -> bool | None:
     try:
         truth = evaluate(t)
         return evaluate(a) == truth
-    except (NotArithmeticError, MalformedError, TooLargeError):
+    except UnreadableError:
         return None
 
 

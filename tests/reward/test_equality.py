@@ -226,6 +226,8 @@ SEQUENCES = [
     ("(1/2, 2)", "(0.5, 2)", True, "elements by value"),
     ("[1, 2]", "[1, 2]", True, "interval"),
     ("[1, 2]", "(1, 2)", None, "kinds of brackets differ: algebra decides"),
+    ("[0,100)", "(0,100]", False, "a comma between bounds separates no thousands"),
+    ("[0,100]", "(0,100)", None, "nor here"),
     ("x = 1, x = 2", "1, 2", True, "variables in front"),
     ("x=1 or x=2", "1, 2", True, "variables and or"),
     (r"\pm 3", "3, -3", True, "plus-minus"),

@@ -12,7 +12,7 @@ from spark_verl.evaluation.benchmarks.table import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.visual_math import relative
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
-from spark_verl.reward.numeric import parse_number
+from spark_verl.reward.numbers import parse_number
 from spark_verl.reward.text import canonical
 from spark_verl.reward.verifier import OK
 
