@@ -20,7 +20,8 @@ from spark_verl.data.errors import RowError
 from spark_verl.data.images import DEFAULT_MAX_PIXELS, MIN_PIXELS, prepare_image
 from spark_verl.data.prompts import build_prompt, find_choices, remove_instructions
 from spark_verl.data.stores import Images
-from spark_verl.reward.equality import compare, option_letter
+from spark_verl.reward.choices import option_letter
+from spark_verl.reward.equality import compare
 from spark_verl.reward.extract import extract_answer
 from spark_verl.reward.verifier import accepted_answers
 

@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     r"|(?P<letter>[A-Za-z])(?![A-Za-z])|(?P<sign>[-+*/^!%()\[\]{}π]))"
 )
 _SPELLING = {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cdot": "*", "\\times": "*", "\\div": "/", "π": "\\pi"}
-_TIMES = re.compile(r"(?<=[\d) ])x(?=[\d( ])")
+_TIMES = re.compile(r"(?<=[\d)])( ?)x\1(?=[\d(])")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _FUNCTIONS = {"\\sin": math.sin, "\\cos": math.cos, "\\tan": math.tan}
 _RESERVED = frozenset("deiDEI")

@@ -139,6 +139,8 @@ ARITHMETIC = [
     ("?", "12", False, "not a number"),
     ("12?", "12", False, "hedged with a question mark"),
     ("x", "12", False, "a variable"),
+    ("4x + 5", "20", False, "a variable beside a space"),
+    ("3 x 4", "12", True, "the letter x as times"),
     ("the sum", "12", False, "words"),
     ("1.2.3", "1.2", False, "two points"),
     ("9^9^9^9", "1", False, "no honest answer is that large"),

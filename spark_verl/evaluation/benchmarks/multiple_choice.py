@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from spark_verl.reward import Verdict, averify, extract_answer
-from spark_verl.reward.equality import compare, option_letter
+from spark_verl.reward.choices import option_letter
+from spark_verl.reward.equality import compare
 from spark_verl.reward.text import canonical, squash
 from spark_verl.reward.verifier import OK
 
