@@ -17,8 +17,9 @@ from verl.trainer.ppo.metric_utils import process_validation_metrics
 from verl.trainer.ppo.reward import load_reward_manager
 
 from spark_verl.reward import RewardOptions
-from spark_verl.reward.manager import SparkRewardManager, reward_options, role_and_objective
+from spark_verl.reward.manager import SparkRewardManager, objective_of, reward_options
 from spark_verl.reward.pool import get_pool
+from spark_verl.vocabulary import Objective
 
 KEYS = {"acc", "format", "status", "role", "objective", "answer", "symbolic", "verify_s", "index", "data_source"}
 
@@ -372,16 +373,18 @@ def test_options_refused(block, words):
 
 
 @pytest.mark.parametrize(
-    "source, expected",
+    "source, objective",
     [
-        ("math", ("policy", "policy")),
-        ("", ("policy", "policy")),
-        ("spark_digits", ("policy", "policy")),
-        ("spark/pointwise", ("judge", "pointwise")),
-        ("spark/pairwise", ("judge", "pairwise")),
-        ("spark/reflection", ("judge", "reflection")),
-        ("spark/reflection_keep", ("judge", "reflection")),
+        ("math", Objective.POLICY),
+        ("", Objective.POLICY),
+        ("spark_digits", Objective.POLICY),
+        ("pointwise", Objective.POLICY),
+        ("spark/pointwise", Objective.POINTWISE),
+        ("spark/pairwise", Objective.PAIRWISE),
+        ("spark/reflection", Objective.REFLECTION),
+        ("spark/reflection_keep", Objective.REFLECTION),
+        ("spark/of_their_own", Objective.POLICY),
     ],
 )
-def test_role_and_objective(source, expected):
-    assert role_and_objective(source) == expected
+def test_objective_of_a_data_source(source, objective):
+    assert objective_of(source) is objective
