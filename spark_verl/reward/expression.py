@@ -15,6 +15,7 @@ numbers only), large exponents.
 from __future__ import annotations
 
 import math
+import operator
 import random
 import re
 import string
@@ -30,6 +31,13 @@ _TOKEN = re.compile(
 _SPELLING = {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cdot": "*", "\\times": "*", "\\div": "/", "π": "\\pi"}
 _TIMES = re.compile(r"(?<=[\d)])( ?)x\1(?=[\d(])")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
+_OPERATORS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "negative": operator.neg,
+}
 _FUNCTIONS = {"\\sin": math.sin, "\\cos": math.cos, "\\tan": math.tan}
 _RESERVED = frozenset("deiDEI")
 _MAX_CHARS, _MAX_DEPTH = 300, 40
@@ -248,8 +256,6 @@ def _exact(node: Node) -> Fraction:
     match node.kind, values:
         case "number", []:
             return Fraction(node.text.replace(",", "").rstrip("."))
-        case "negative", [x]:
-            return -x
         case "%", [x]:
             return x / 100
         case "!", [x]:
@@ -258,8 +264,7 @@ def _exact(node: Node) -> Fraction:
             return _whole_power(x, y)
         case "/", [_, y] if y == 0:
             raise MalformedError("division by zero")
-    x, y = values
-    value = {"+": x + y, "-": x - y, "*": x * y}[node.kind] if node.kind != "/" else x / y
+    value = _OPERATORS[node.kind](*values)
     if _bits(value) > 2 * _MAX_BITS:
         raise UnreadableError("value")
     return value
@@ -293,30 +298,20 @@ def _bits(value: Fraction) -> int:
 def _at(node: Node, point: dict[str, float]) -> float:
     values = [_at(part, point) for part in node.parts]
     match node.kind, values:
-        case "number", []:
-            if not node.text.isdigit() or len(node.text) > _MAX_DIGITS:
-                raise UnreadableError(node.text)
+        case "number", [] if node.text.isdigit() and len(node.text) <= _MAX_DIGITS:
             value = float(node.text)
         case "letter", []:
             value = point[node.text]
         case "\\pi", []:
             value = math.pi
-        case "negative", [x]:
-            value = -x
-        case "+", [x, y]:
-            value = x + y
-        case "-", [x, y]:
-            value = x - y
-        case "*", [x, y]:
-            value = x * y
-        case "/", [x, y] if abs(y) >= _MIN_DIVISOR:
-            value = x / y
         case "^", [x, y] if _is_plain_exponent(node.parts[1], y) and (x != 0 or y > 0):
             value = x ** int(y)
         case "\\sqrt", [x, *index] if x >= 0 and not node.parts[0].has("letter"):
             value = x ** (1 / _root_index(index))
-        case (("\\sin" | "\\cos" | "\\tan"), [x]):
-            value = _FUNCTIONS[node.kind](x)
+        case kind, [*_, y] if kind in _OPERATORS and (kind != "/" or abs(y) >= _MIN_DIVISOR):
+            value = _OPERATORS[kind](*values)
+        case kind, [x] if kind in _FUNCTIONS:
+            value = _FUNCTIONS[kind](x)
         case _:
             raise UnreadableError(node.kind)
     if abs(value) > _MAX_VALUE:

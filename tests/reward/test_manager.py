@@ -17,9 +17,8 @@ from verl.trainer.ppo.metric_utils import process_validation_metrics
 from verl.trainer.ppo.reward import load_reward_manager
 
 from spark_verl.reward import RewardOptions
-from spark_verl.reward.manager import SparkRewardManager, objective_of, reward_options
+from spark_verl.reward.manager import SparkRewardManager
 from spark_verl.reward.pool import get_pool
-from spark_verl.vocabulary import Objective
 
 KEYS = {"acc", "format", "status", "role", "objective", "answer", "symbolic", "verify_s", "index", "data_source"}
 
@@ -341,50 +340,3 @@ def test_custom_function_that_fails_is_counted_and_logged_once(tmp_path, caplog,
         assert result["reward_extra_info"]["answer"] == "12"
         assert set(result["reward_extra_info"]) == KEYS
     assert len([r for r in caplog.records if "status=error" in r.message]) == 1
-
-
-# -- options -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "config", [{}, {"spark": None}, {"spark": {}}, {"spark": {"reward": None}}, {"spark": {"reward": {}}}]
-)
-def test_options_default(config):
-    assert reward_options(OmegaConf.create(config)) == RewardOptions()
-
-
-def test_options_read():
-    config = OmegaConf.create({"spark": {"reward": {"timeout_s": 2, "num_workers": 4}}})
-    assert reward_options(config) == RewardOptions(timeout_s=2, num_workers=4)
-
-
-@pytest.mark.parametrize(
-    "block, words",
-    [
-        ({"timeout": 2}, "timeout.*choose from"),
-        ({"timeout_s": 0}, "timeout_s must be positive"),
-        ({"num_workers": 0}, "num_workers"),
-        ({"memory_mb": 10}, "memory_mb"),
-    ],
-)
-def test_options_refused(block, words):
-    with pytest.raises(ValueError, match=words):
-        reward_options(OmegaConf.create({"spark": {"reward": block}}))
-
-
-@pytest.mark.parametrize(
-    "source, objective",
-    [
-        ("math", Objective.POLICY),
-        ("", Objective.POLICY),
-        ("spark_digits", Objective.POLICY),
-        ("pointwise", Objective.POLICY),
-        ("spark/pointwise", Objective.POINTWISE),
-        ("spark/pairwise", Objective.PAIRWISE),
-        ("spark/reflection", Objective.REFLECTION),
-        ("spark/reflection_keep", Objective.REFLECTION),
-        ("spark/of_their_own", Objective.POLICY),
-    ],
-)
-def test_objective_of_a_data_source(source, objective):
-    assert objective_of(source) is objective
