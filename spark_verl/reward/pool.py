@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 _CACHE_SIZE = 20_000
 _CALLS_PER_PROCESS = 2_000  # sympy's caches grow without end; a fresh process costs milliseconds
 
-_Task = tuple[Future, str, str]
-
 
 class SymbolicPool:
     """A pool for :func:`spark_verl.reward.algebra.equal`. Its processes start with the first comparison.
@@ -43,7 +41,7 @@ class SymbolicPool:
         self._server = server
         self._lock = threading.Lock()
         self._started = False
-        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[Future[str], str, str]] = SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._decided: dict[tuple[str, str], str] = {}
 
@@ -71,20 +69,13 @@ class SymbolicPool:
         """Start the processes and wait until they compare."""
         self._submit("1", "1").result()
 
-    def stop(self) -> None:
-        """End the processes when they have done what is waiting. The next comparison starts new ones."""
-        with self._lock:
-            for _ in range(self.options.num_workers if self._started else 0):
-                self._tasks.put(None)
-            self._started = False
-
     def pids(self) -> list[int]:
         """Process ids of the workers, for tests and diagnosis."""
         return [worker.pid for worker in list(self._workers.values())]
 
-    def _submit(self, answer: str, truth: str) -> Future:
+    def _submit(self, answer: str, truth: str) -> Future[str]:
         self.start()
-        future: Future = Future()
+        future: Future[str] = Future()
         self._tasks.put((future, answer, truth))
         return future
 
@@ -92,14 +83,9 @@ class SymbolicPool:
         """The life of a thread: one comparison after the other, by one worker after the other."""
         while True:
             self._ready(slot)  # a killed worker is replaced while nobody waits for it
-            task = self._tasks.get()
-            if task is None:
-                break
-            future, answer, truth = task
+            future, answer, truth = self._tasks.get()
             if future.set_running_or_notify_cancel():
                 future.set_result(self._compare(slot, answer, truth))
-        if worker := self._workers.pop(slot, None):
-            worker.close()
 
     def _ready(self, slot: int) -> Worker | None:
         """This thread's worker, a new one where there is none that can be called; None if none can be started."""

@@ -141,14 +141,11 @@ def test_processes_for_algebra_start_with_the_manager():
     pool = get_pool(RewardOptions(num_workers=1, timeout_s=7.5))
     SparkRewardManager(make_config(spark={"reward": {**options["reward"], "warm_up": False}}), Bytes())
     assert pool.pids() == []
-    try:
-        SparkRewardManager(make_config(spark=options), Bytes())
-        deadline = time.monotonic() + 30
-        while not pool.pids() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert len(pool.pids()) == 1
-    finally:
-        pool.stop()
+    SparkRewardManager(make_config(spark=options), Bytes())
+    deadline = time.monotonic() + 30
+    while not pool.pids() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(pool.pids()) == 1
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,7 @@ BOMBS = [
 def pool():
     pool = get_pool(OPTIONS)
     pool.warm_up()
-    yield pool
-    pool.stop()
+    return pool
 
 
 def slack() -> float:
@@ -74,21 +73,18 @@ def test_bombs_in_a_row_leave_every_worker_alive():
     options = RewardOptions(timeout_s=0.3, num_workers=2)
     pool = get_pool(options)
     pool.warm_up()
-    try:
-        tasks = [
-            averify(f"\\boxed{{{answer} + {i}}}", r"\sqrt{7}", options=options) for i in range(8) for answer, _ in BOMBS
-        ]
-        verdicts = asyncio.run(_gather(tasks))
-        assert not any(verdict.correct for verdict in verdicts)
-        assert sum(verdict.status == "timeout" for verdict in verdicts) >= 16
-        patient = RewardOptions(timeout_s=0.3 + 5 * slack(), num_workers=2)
-        deadline = time.monotonic() + 10
-        while len(pool.pids()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert len(pool.pids()) == 2
-        assert verify(*HONEST, options=options).correct or verify(*HONEST, options=patient).correct
-    finally:
-        pool.stop()
+    tasks = [
+        averify(f"\\boxed{{{answer} + {i}}}", r"\sqrt{7}", options=options) for i in range(8) for answer, _ in BOMBS
+    ]
+    verdicts = asyncio.run(_gather(tasks))
+    assert not any(verdict.correct for verdict in verdicts)
+    assert sum(verdict.status == "timeout" for verdict in verdicts) >= 16
+    patient = RewardOptions(timeout_s=0.3 + 5 * slack(), num_workers=2)
+    deadline = time.monotonic() + 10
+    while len(pool.pids()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(pool.pids()) == 2
+    assert verify(*HONEST, options=options).correct or verify(*HONEST, options=patient).correct
 
 
 async def _gather(tasks):
@@ -180,7 +176,6 @@ def test_however_a_process_ends_who_waits_learns_it(tasks, task, outcome):
     pool = SymbolicPool(RewardOptions(timeout_s=0.5, num_workers=1), ForkServer(task))
     for seconds in ("60", "61"):
         assert pool._submit(seconds, "x").result(timeout=60) == outcome
-    pool.stop()
 
 
 SCRIPT = r"""
@@ -287,4 +282,3 @@ def test_a_cancelled_comparison_is_not_made(tasks):
     assert waiting.cancel()
     assert running.result(timeout=60) == "equal"
     assert pool._submit("0", "x").result(timeout=0.5 * slack()) == "equal"
-    pool.stop()
