@@ -52,7 +52,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["spark_verl", "spark_verl.*"]),
-    package_data={"spark_verl": ["**/*.yaml", "**/*.jinja", "**/*.jinja2"]},
+    package_data={"spark_verl": ["**/*.yaml", "**/*.jinja", "**/*.jinja2", "**/*.mplstyle"]},
     install_requires=[
         "verl==0.9.1",
         "TransferQueue>=0.1.10",
@@ -68,6 +68,7 @@ setup(
         "math-verify",
         "matplotlib",
         "omegaconf",
+        "pandas",
         "pillow",
         "psutil",
         "pyarrow",

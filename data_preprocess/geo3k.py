@@ -16,7 +16,7 @@ from typing import Any
 
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
-from spark_verl.data.rows import Sample, id_field, image_list, text_field
+from spark_verl.data.sample import Sample, id_field, image_list, text_field
 
 
 def to_sample(record: Mapping[str, Any]) -> Sample:
@@ -31,9 +31,7 @@ def to_sample(record: Mapping[str, Any]) -> Sample:
 
 
 PROGRAM = Program(
-    data_source="hiyouga/geometry3k",
     hub="hiyouga/geometry3k",
-    splits={"train": ("data/train*", "train*", "**/train*"), "test": ("data/test*", "test*", "**/test*")},
     columns=[("images", "problem", "answer")],
     sample=to_sample,
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
-from spark_verl.data.rows import Sample, id_field, image_list, text_field
+from spark_verl.data.sample import Sample, id_field, image_list, text_field
 
 
 def to_sample(record: Mapping[str, Any]) -> Sample:
@@ -30,9 +30,7 @@ def to_sample(record: Mapping[str, Any]) -> Sample:
 
 
 PROGRAM = Program(
-    data_source="FanqingM/MMK12",
     hub="FanqingM/MMK12",
-    splits={"train": ("data/train*", "train*", "**/train*"), "test": ("data/test*", "test*", "**/test*")},
     columns=[("question", "answer", "image")],
     sample=to_sample,
 )

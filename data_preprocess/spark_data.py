@@ -29,7 +29,7 @@ from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
 from spark_verl.data.errors import RowError
 from spark_verl.data.prompts import IMAGE
-from spark_verl.data.rows import Sample, image_list, text_field
+from spark_verl.data.sample import Sample, image_list, text_field
 
 HUB = "internlm/Spark-Data"
 
@@ -110,7 +110,6 @@ def choose(args: argparse.Namespace) -> Program:
     if args.benchmarks:
         splits["test"] = ("benchmark_combine*", "**/benchmark_combine*")
     return Program(
-        data_source=HUB,
         hub=HUB,
         splits=splits,
         columns=[("message", "answer"), ("problem", "answer", "image_path")],

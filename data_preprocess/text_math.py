@@ -28,7 +28,7 @@ from typing import Any
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
 from spark_verl.data.errors import RowError
-from spark_verl.data.rows import Sample, id_field, mapping_field, text_field
+from spark_verl.data.sample import Sample, id_field, mapping_field, text_field
 from spark_verl.reward import extract_answer
 
 COLUMNS = (

@@ -27,7 +27,7 @@ from typing import Any
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
 from spark_verl.data.errors import UsageError
-from spark_verl.data.rows import Sample, id_field, image_list, text_field
+from spark_verl.data.sample import Sample, id_field, image_list, text_field
 
 RATES = ("PassRate_7BBase", "PassRate_32BTrained")
 
@@ -59,7 +59,6 @@ def is_hard(record: Mapping[str, Any]) -> bool:
 
 
 PROGRAM = Program(
-    data_source="TIGER-Lab/ViRL39K",
     hub="TIGER-Lab/ViRL39K",
     splits={"train": ("39Krelease*", "train*", "**/39Krelease*")},
     columns=[("question", "answer", "image")],

@@ -27,7 +27,7 @@ from transformers import AutoProcessor
 from spark_verl.config import PairwiseConfig, SparkConfig
 from spark_verl.judge import BalanceController, Correctness, JudgeBuilder, Rollout, RolloutGroup
 from spark_verl.judge.length import question_tokens
-from spark_verl.runs.summary import read_metrics
+from spark_verl.runs.metrics import read_metrics
 
 N = 8
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from spark_verl.compat import bootstrap
-from spark_verl.runs.summary import read_metrics
+from spark_verl.runs.metrics import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = Path(__file__).resolve().parent

@@ -14,7 +14,7 @@ from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentL
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 from verl.utils.tokenizer import get_processor_token_id
 
-from spark_verl.rollout.single_turn import SharedSingleTurnLoop
+from spark_verl.rollout.sharing import SharedSingleTurnLoop
 from spark_verl.rollout.worker import SparkWorker
 
 MEDIAN = float(os.environ.get("SPARK_BENCH_MEDIAN", "32"))

@@ -18,10 +18,11 @@ Message = dict[str, Any]
 
 
 class Word(str, Enum):
-    """A string with a type."""
+    """A string with a type. Also in dictionaries and sets it stands for the plain string."""
 
     __str__ = str.__str__
-    __format__ = str.__format__
+    __format__ = str.__format__  # ty: ignore[lost-keyword-for-regular-parameter]
+    __hash__ = str.__hash__
 
 
 class Objective(Word):

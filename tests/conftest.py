@@ -22,7 +22,7 @@ settings.register_profile("any_machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any_machine")
 
 
-def run_program(*command: str, timeout: float = 280) -> None:
+def run_program(*command: str, timeout: float = 1800) -> None:
     """Run one of the project's programs; its output is in the assertion when it fails."""
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

@@ -22,8 +22,8 @@ import numpy as np
 from arms import ARMS
 from scipy import stats
 
-from spark_verl.runs.metrics import rolling
-from spark_verl.runs.summary import read_metrics
+from spark_verl.report.frame import rolling
+from spark_verl.runs.metrics import read_metrics
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -26,7 +26,7 @@ from arms import ARMS, Arm
 
 from spark_verl.digits.warm_start import VARIANTS
 from spark_verl.evaluation.server import Server
-from spark_verl.runs.summary import read_metrics
+from spark_verl.runs.metrics import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 STRATEGIES = ("single", "reflect", "majority", "best_of_n", "weighted_vote")

@@ -263,23 +263,3 @@ def _trainable(model: DictConfig, shape: ModelShape) -> int:
 def _fixed_tokens(config: DictConfig) -> int:
     full = config.data.max_prompt_length + config.data.max_response_length
     return int(config.actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu or 1) * full
-
-
-def check_images(config: DictConfig, pixels: int) -> None:
-    """The images of a row must leave room for its question.
-
-    Args:
-        config: The whole config.
-        pixels: Of all images of the row that has most.
-
-    Raises:
-        ValueError: They alone fill ``data.max_prompt_length``, and such rows are not filtered out.
-    """
-    patch = int(config.data.get("image_patch_size", 14)) * 2
-    tokens = pixels // patch**2
-    if tokens >= config.data.max_prompt_length and not config.data.filter_overlong_prompts:
-        raise ValueError(
-            f"data.max_prompt_length={config.data.max_prompt_length} is too small: a row has images of {pixels:,}"
-            f" pixels, which are {tokens:,} tokens; raise it, write the data with a smaller --max_pixels, or leave such"
-            " rows out (data.filter_overlong_prompts=true)"
-        )

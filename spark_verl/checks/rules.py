@@ -10,10 +10,9 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 
 from spark_verl import compat
-from spark_verl.checks.budget import check_images
 from spark_verl.compat import bootstrap
 from spark_verl.config import SparkConfig, load_spark_config
-from spark_verl.data.check import check_file
+from spark_verl.data.check import check_file, check_images
 from spark_verl.judge.templates import TemplateSet
 
 

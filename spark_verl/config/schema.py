@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spark_verl.reward.options import RewardOptions
+from spark_verl.vocabulary import LabelForm, Objective
 
 POINTWISE_LABEL_FORMS = ("yes_no", "a_b")
 
@@ -199,15 +200,15 @@ class SparkConfig:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
-    def used_label_forms(self) -> list[tuple[str, str]]:
+    def used_label_forms(self) -> list[tuple[Objective, LabelForm]]:
         """The (objective, label form) pairs that this config can ask for; each needs a template."""
-        used: list[tuple[str, str]] = []
+        used: list[tuple[Objective, LabelForm]] = []
         if self.judge_prompts_per_group > 0:
-            used += [("pointwise", form) for form in self.pointwise.label_forms]
+            used += [(Objective.POINTWISE, LabelForm(form)) for form in self.pointwise.label_forms]
             if self.pairwise.share_in_mixed > 0:
-                used.append(("pairwise", "a_b"))
+                used.append((Objective.PAIRWISE, LabelForm.A_B))
         if self.reflection_prompts_per_group > 0:
-            used.append(("reflection", "free"))
+            used.append((Objective.REFLECTION, LabelForm.FREE))
         return used
 
     def objective(self, name: str) -> PointwiseConfig | PairwiseConfig | ReflectionConfig:

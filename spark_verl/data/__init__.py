@@ -2,8 +2,9 @@
 
 ``sources.py`` finds files (on disk or on the Hugging Face hub), checks their columns and reads them row by row;
 ``prompts.py`` brings a question into one form; ``stores.py`` reads single images from folders and archives and
-``images.py`` makes them fit; ``rows.py`` builds and checks a row; ``writer.py`` streams rows into parquet;
-``report.py`` counts what was dropped and why; ``convert.py`` is the loop around all of it and the command line.
+``images.py`` makes them fit; ``sample.py`` builds and checks a row; ``writer.py`` streams rows into parquet;
+``tally.py`` counts what was dropped and why; ``convert.py`` is the loop around all of it and the command line.
+``check.py`` looks at the finished files, here and before a run.
 
-A program adds one function: from a record of its data set to a :class:`spark_verl.data.rows.Sample`.
+A program adds one function: from a record of its data set to a :class:`spark_verl.data.sample.Sample`.
 """

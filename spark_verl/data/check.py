@@ -6,18 +6,25 @@ What is wrong in a row would otherwise end a run in the data loader, hours later
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COLUMNS = ("data_source", "prompt", "reward_model", "extra_info")
-PLACEHOLDER = "<image>"
-MAX_ASPECT_RATIO = 200
-"""Qwen2.5-VL's own limit (``smart_resize`` of qwen-vl-utils raises beyond it)."""
+from omegaconf import DictConfig
+from PIL import Image
 
-MIN_SIDE = 2
-"""A one-pixel image shows nothing; it is a placeholder of a broken download."""
+from spark_verl.data.images import shape_problem
+from spark_verl.data.prompts import IMAGE
+from spark_verl.data.sources import open_parquet, parquet_rows
+from spark_verl.reward import accepted_answers
+
+COLUMNS = ("data_source", "prompt", "reward_model", "extra_info")
+
+_SHAPES = {
+    "tiny_image": "too small to show anything",
+    "extreme_ratio": "the model takes sides in proportions up to 1:200",
+}
 
 
 @dataclass(frozen=True)
@@ -45,46 +52,49 @@ def check_file(path: str | Path, image_key: str = "images", rows: int = 200) -> 
         FileNotFoundError: There is no such file.
         ValueError: A column is missing, or a sampled row cannot be trained on; the message names file, row and reason.
     """
-    import pyarrow.parquet as pq
-
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist (data_preprocess/ has the programs to make it)")
-    try:
-        table = pq.ParquetFile(path)
-    except Exception as error:  # pyarrow has no common base for what a broken file can raise
-        raise ValueError(f"{path} is no parquet file: {error}") from error
-    names = table.schema_arrow.names
+    with open_parquet(path) as table:
+        names, total = table.schema_arrow.names, table.metadata.num_rows
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise ValueError(
             f"{path} has no column {missing[0]!r}: it has {', '.join(names)} (data_preprocess/ writes verl's columns)"
         )
-    most_pixels = seen = 0
-    for number, row in _sample(table, [*COLUMNS, *([image_key] if image_key in names else [])], rows):
-        pixels = _check_row(row, image_key, f"{path}, row {number}")
-        most_pixels, seen = max(most_pixels, sum(pixels)), seen + 1
-    if seen == 0:
+    if not total:
         raise ValueError(f"{path} has no rows")
-    return Sampled(seen, most_pixels)
+    wanted = set(range(total)) if rows < 0 else {i * total // rows for i in range(rows)}
+    most_pixels = 0
+    for number, row in enumerate(parquet_rows(path, [*COLUMNS, image_key], wanted)):
+        if number in wanted:
+            pixels = _check_row(row, image_key, f"{path}, row {number}")
+            most_pixels = max(most_pixels, pixels)
+    return Sampled(len(wanted), most_pixels)
 
 
-def _sample(table, columns: list[str], rows: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    total = table.metadata.num_rows
-    wanted = range(total) if rows < 0 or rows >= total else [i * total // rows for i in range(rows)]
-    start, remaining = 0, list(wanted)
-    for group in range(table.num_row_groups):
-        end = start + table.metadata.row_group(group).num_rows
-        here = [number for number in remaining if start <= number < end]
-        if here:
-            content = table.read_row_group(group, columns=columns)
-            for number in here:
-                yield number, content.slice(number - start, 1).to_pylist()[0]
-        start = end
+def check_images(config: DictConfig, pixels: int) -> None:
+    """The images of a row must leave room for its question.
+
+    Args:
+        config: The whole config.
+        pixels: Pixels of all images of the row that has most.
+
+    Raises:
+        ValueError: They alone fill ``data.max_prompt_length``, and such rows are not filtered out.
+    """
+    patch = int(config.data.get("image_patch_size", 14)) * 2
+    tokens = pixels // patch**2
+    if tokens >= config.data.max_prompt_length and not config.data.filter_overlong_prompts:
+        raise ValueError(
+            f"data.max_prompt_length={config.data.max_prompt_length} is too small: a row has images of {pixels:,}"
+            f" pixels, which are {tokens:,} tokens; raise it, write the data with a smaller --max_pixels, or leave such"
+            " rows out (data.filter_overlong_prompts=true)"
+        )
 
 
-def _check_row(row: Mapping[str, Any], image_key: str, where: str) -> list[int]:
-    """Check one row; return its images' pixels."""
+def _check_row(row: Mapping[str, Any], image_key: str, where: str) -> int:
+    """Check one row; return the pixels of all its images."""
     messages = row["prompt"]
     if not isinstance(messages, list) or not messages or not all("role" in m and "content" in m for m in messages):
         raise ValueError(
@@ -94,26 +104,20 @@ def _check_row(row: Mapping[str, Any], image_key: str, where: str) -> list[int]:
         raise ValueError(f"{where}: prompt has no user message with text")
     reward_model = row["reward_model"]
     truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
-    if (
-        truth is None
-        or (isinstance(truth, str | list) and not len(truth))
-        or (isinstance(truth, str) and not truth.strip())
-    ):
+    if truth is None or (isinstance(truth, str | list) and not accepted_answers(truth)):
         raise ValueError(f"{where}: reward_model.ground_truth is missing or empty, so no answer can be verified")
     images = row.get(image_key) or []
-    placeholders = sum(str(message["content"]).count(PLACEHOLDER) for message in messages)
+    placeholders = sum(str(message["content"]).count(IMAGE) for message in messages)
     if placeholders != len(images):
         raise ValueError(
-            f"{where}: {placeholders} {PLACEHOLDER} in the prompt, but {len(images)} image(s) in column {image_key!r}"
+            f"{where}: {placeholders} {IMAGE} in the prompt, but {len(images)} image(s) in column {image_key!r}"
         )
-    return [_check_image(image, f"{where}, image {i}") for i, image in enumerate(images)]
+    return sum(_check_image(image, f"{where}, image {i}") for i, image in enumerate(images))
 
 
 def _check_image(image: Any, where: str) -> int:
-    """Open an image's header; return its pixels."""
-    from PIL import Image
-
-    source: Any = image
+    """Decode one image; return its pixels."""
+    source = image
     if isinstance(image, Mapping):
         source = io.BytesIO(image["bytes"]) if image.get("bytes") else image.get("path") or image.get("image")
     if isinstance(source, str):
@@ -129,8 +133,6 @@ def _check_image(image: Any, where: str) -> int:
         raise ValueError(f"{where}: file {source} does not exist") from error
     except Exception as error:  # PIL's decoders raise anything from SyntaxError to struct.error
         raise ValueError(f"{where} cannot be read: {error}") from error
-    if min(width, height) < MIN_SIDE:
-        raise ValueError(f"{where} is {width}x{height} pixels: too small to show anything")
-    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-        raise ValueError(f"{where} is {width}x{height} pixels: the model takes sides in proportions up to 1:200")
+    if problem := shape_problem(width, height):
+        raise ValueError(f"{where} is {width}x{height} pixels: {_SHAPES[problem]}")
     return width * height

@@ -1,7 +1,7 @@
 """The loop and the command line that the programs in ``data_preprocess/`` share.
 
 A program is a :class:`Program`: which files, which columns, and a function from a record to a
-:class:`spark_verl.data.rows.Sample`. :func:`main` does the rest.
+:class:`spark_verl.data.sample.Sample`. :func:`main` does the rest.
 
 Which records go where is decided before any image is read: the records that pass the program's filter are shuffled by
 the seed; the first ``--test_size`` of them are held out (so the test file does not depend on ``--subset``), the next
@@ -13,9 +13,12 @@ replacements after the others.
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,13 +28,16 @@ from tqdm import tqdm
 from spark_verl.data.check import check_file
 from spark_verl.data.errors import RowError, UsageError
 from spark_verl.data.images import DEFAULT_MAX_PIXELS, MIN_PIXELS
-from spark_verl.data.report import SplitReport, format_table, write_report
-from spark_verl.data.rows import Sample, build_row
-from spark_verl.data.sources import Record, check_columns, count_records, fetch, locate, read_records
+from spark_verl.data.sample import Sample, build_row
+from spark_verl.data.sources import check_columns, count_records, fetch, locate, read_records
 from spark_verl.data.stores import Images, open_store
+from spark_verl.data.tally import Tally, format_table
 from spark_verl.data.writer import RowWriter
 
 TRAIN, TEST = "train", "test"
+
+HUB_SPLITS = {split: (f"data/{split}*", f"{split}*", f"**/{split}*") for split in (TRAIN, TEST)}
+"""Where most data sets of the hub have their splits."""
 
 _CHECKED_ROWS = 20
 
@@ -41,30 +47,28 @@ class Program:
     """What is particular to a data set.
 
     Attributes:
-        data_source: Value of the column; the hub id unless there is a reason.
         hub: Hub id.
-        splits: Output file to glob patterns of source files without suffix; the first that matches counts.
         columns: Sets of columns of which one is needed.
         sample: From a record to a sample; raises RowError.
+        splits: Output file to glob patterns of source files without suffix; the first that matches counts.
+        data_source: Value of the column; None for the hub id.
         archives: Image archives to look for in the data set's folder, as glob patterns.
         image_hub: Hub id from which the archives are fetched when they are not in ``hub``.
         keep: Whether a record passes the filter; sees only ``keep_columns``.
         keep_columns: Columns that ``keep`` needs.
         held_out: Default of ``--test_size`` for a data set without a test split; at most a tenth of it is held out.
-        ability: verl's column.
     """
 
-    data_source: str
     hub: str
-    splits: Mapping[str, Sequence[str]]
     columns: Sequence[Sequence[str]]
     sample: Callable[[Mapping[str, Any]], Sample]
+    splits: Mapping[str, Sequence[str]] = field(default_factory=lambda: HUB_SPLITS)
+    data_source: str | None = None
     archives: Sequence[str] = ()
     image_hub: str | None = None
     keep: Callable[[Mapping[str, Any]], bool] | None = None
     keep_columns: Sequence[str] = ()
     held_out: int = 0
-    ability: str = "math"
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -100,16 +104,13 @@ def main(
     """
     args = parser.parse_args(argv)
     try:
-        reports = convert(choose(args), args)
-    except UsageError as error:
+        tallies = convert(choose(args), args)
+    except (UsageError, StrictError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 2
-    except StrictError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
-    print(format_table(reports))
-    for report in reports:
-        print(f"{report.split}: {Path(args.local_save_dir).expanduser() / report.split}.parquet")
+        return 1 if isinstance(error, StrictError) else 2
+    print(format_table(tallies))
+    for tally in tallies:
+        print(f"{tally.split}: {Path(args.local_save_dir).expanduser() / tally.split}.parquet")
     return 0
 
 
@@ -117,8 +118,10 @@ class StrictError(Exception):
     """The first bad record, with ``--strict``."""
 
 
-def convert(program: Program, args: argparse.Namespace) -> list[SplitReport]:
+def convert(program: Program, args: argparse.Namespace) -> list[Tally]:
     """Write the parquet files and ``report.json``.
+
+    Everything is written to a folder ``.partial`` first, and moved when all of it is complete.
 
     Raises:
         UsageError: The call cannot work. No file is left behind, and earlier ones are untouched.
@@ -126,58 +129,58 @@ def convert(program: Program, args: argparse.Namespace) -> list[SplitReport]:
     """
     _check_options(args)
     folder, sources = locate(args.local_dataset_path, program.splits, program.hub, program.archives)
-    files = [file for split in sources.values() for file in split]
-    for split in sources.values():
-        check_columns(split, program.columns)
+    files = [file for split_files in sources.values() for file in split_files]
+    check_columns(files, program.columns)
     save_dir = Path(args.local_save_dir).expanduser()
-    parts = _plan(program, args, sources)
-    for part in parts:
-        _refuse_overwriting(save_dir / f"{part.split}.parquet", files)
-    run = _Run(program, args, _open_images(program, args, folder))
-    writers: dict[str, RowWriter] = {}
+    plan = _plan(program, args, sources)
+    for split in plan:
+        _refuse_overwriting(save_dir / f"{split}.parquet", files)
+    run = _Run(program, args, _open_images(program, args, folder), save_dir / ".partial")
+    shutil.rmtree(run.folder, ignore_errors=True)  # of a run that was killed
     try:
-        for part in parts:
-            writers[part.split] = RowWriter(save_dir / f"{part.split}.parquet")
-        used = 0
-        for part in parts:
-            used = run.write(part, writers[part.split], used if part.shared else 0)
-        for split, writer in writers.items():
-            writer.finish()
-            _check_output(run.reports[split], writer)
-        for writer in writers.values():
-            writer.commit()
+        run.folder.mkdir(parents=True)
+        for split, (split_files, limit) in plan.items():
+            run.write(split, split_files, limit)
+        tallies = [run.tallies[split] for split in (TRAIN, TEST) if split in run.tallies]
+        options = {name: value for name, value in vars(args).items() if name != "local_save_dir"}
+        report = {
+            "data_source": args.data_source or program.data_source or program.hub,
+            "source": [str(file) for file in files],
+            "options": options,
+            "files": {tally.split: tally.as_dict() for tally in tallies},
+        }
+        text = json.dumps(report, indent=2, ensure_ascii=False)
+        (run.folder / "report.json").write_text(text + "\n", encoding="utf-8")
+        for file in sorted(run.folder.iterdir()):
+            file.replace(save_dir / file.name)
+    except OSError as error:
+        raise UsageError(f"{save_dir} cannot be written: {error.strerror or error}") from error
     finally:
-        for writer in writers.values():
-            writer.discard()
-    reports = [run.reports[split] for split in (TRAIN, TEST) if split in run.reports]
-    if TEST not in writers and (save_dir / f"{TEST}.parquet").exists():
+        shutil.rmtree(run.folder, ignore_errors=True)
+    if TEST not in run.tallies and (save_dir / f"{TEST}.parquet").exists():
         print(f"note: {save_dir / TEST}.parquet is from an earlier run and may overlap", file=sys.stderr)
-    facts = {"data_source": args.data_source or program.data_source, "source": [str(file) for file in files]}
-    options = {name: value for name, value in vars(args).items() if name != "local_save_dir"}
-    write_report(save_dir / "report.json", reports, facts | {"options": options})
-    return reports
+    return tallies
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One output file: where its records come from, how many rows it may have, and whether another one drew first."""
+def _plan(
+    program: Program, args: argparse.Namespace, sources: Mapping[str, Sequence[Path]]
+) -> dict[str, tuple[Sequence[Path], int | None]]:
+    """Where the records of each output file come from, and how many rows it may have.
 
-    split: str
-    files: Sequence[Path]
-    limit: int | None
-    shared: bool = False
-
-
-def _plan(program: Program, args: argparse.Namespace, sources: Mapping[str, Sequence[Path]]) -> list[_Part]:
-    """The output files, the test file first: what it holds out is taken before the training file draws."""
+    The test file is first: what it holds out is taken before the training file draws.
+    """
+    plan: dict[str, tuple[Sequence[Path], int | None]] = {}
     if TEST in sources:
-        test = [_Part(TEST, sources[TEST], None)]
-        return test + [_Part(TRAIN, sources[TRAIN], args.subset)] if TRAIN in sources else test
-    held_out = args.test_size
-    if held_out is None:
-        held_out = min(program.held_out, count_records(sources[TRAIN]) // 10)
-    test = [_Part(TEST, sources[TRAIN], held_out)] if held_out else []
-    return [*test, _Part(TRAIN, sources[TRAIN], args.subset, shared=bool(test))]
+        plan[TEST] = sources[TEST], None
+    else:
+        held_out = args.test_size
+        if held_out is None:
+            held_out = min(program.held_out, count_records(sources[TRAIN]) // 10)
+        if held_out:
+            plan[TEST] = sources[TRAIN], held_out
+    if TRAIN in sources:
+        plan[TRAIN] = sources[TRAIN], args.subset
+    return plan
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -204,72 +207,90 @@ def _open_images(program: Program, args: argparse.Namespace, folder: Path) -> Im
     return Images([open_store(path) for path in (folder, *archives)])
 
 
-def _check_output(report: SplitReport, writer: RowWriter) -> None:
-    if not writer.rows:
-        reasons = format_table([report]).splitlines()[2:]
-        raise UsageError(f"no record is left for {writer.path.name}: {'; '.join(reasons) or 'none passed the filter'}")
-    try:
-        check_file(writer.partial, rows=_CHECKED_ROWS)
-    except ValueError as error:
-        raise UsageError(f"what was written would not train, which is a bug here: {error}") from error
-
-
 class _Run:
-    """One call: what its splits share."""
+    """One call: what its output files share.
 
-    def __init__(self, program: Program, args: argparse.Namespace, images: Images):
-        self.program, self.args, self.images = program, args, images
-        self.reports: dict[str, SplitReport] = {}
+    Args:
+        program: What is particular to the data set.
+        args: The options.
+        images: Where image paths are looked up.
+        folder: Where the files are written.
+    """
 
-    def write(self, part: _Part, writer: RowWriter, skip: int) -> int:
-        """Write one file from what follows the first ``skip`` records of the shuffled order; return where it ended."""
-        report = self.reports[part.split] = SplitReport(part.split, read=count_records(part.files))
-        order = self._order(part.files, report)
-        end = min(skip, len(order))
-        while end < len(order) and (part.limit is None or report.written < part.limit):
-            missing = len(order) if part.limit is None else part.limit - report.written
-            start, end = end, min(end + missing, len(order))
-            self._write(part.files, frozenset(order[start:end]), writer, report)
-        report.not_drawn = min(skip, len(order)) + len(order) - end
-        if part.limit is not None and report.written < part.limit:
-            print(f"{part.split}: only {report.written:,} of the {part.limit:,} rows asked for", file=sys.stderr)
-        return end
+    def __init__(self, program: Program, args: argparse.Namespace, images: Images, folder: Path) -> None:
+        self.program, self.args, self.images, self.folder = program, args, images, folder
+        self.tallies: dict[str, Tally] = {}
+        self._drawn: Counter[Path] = Counter()
+        """Records of a source, named by its first file, that earlier output files went through."""
 
-    def _order(self, files: Sequence[Path], report: SplitReport) -> list[int]:
+    def write(self, split: str, files: Sequence[Path], limit: int | None) -> None:
+        """Write one file from the records, in their shuffled order, that no earlier file went through.
+
+        Args:
+            split: Name of the file.
+            files: Its source.
+            limit: Rows that it may have; None for all.
+
+        Raises:
+            UsageError: No record can be used.
+            StrictError: A record cannot be used, and ``--strict`` is set.
+        """
+        tally = self.tallies[split] = Tally(split, read=count_records(files))
+        order = self._order(files, tally)
+        start = end = self._drawn[files[0]]
+        most = len(order) if limit is None else limit
+        path = self.folder / f"{split}.parquet"
+        with RowWriter(path) as writer:
+            while end < len(order) and writer.rows < most:
+                drawn = order[end : end + most - writer.rows]
+                self._add(files, frozenset(drawn), writer, tally)
+                end += len(drawn)
+        self._drawn[files[0]] = end
+        tally.written, tally.not_drawn = writer.rows, len(order) - (end - start)
+        if limit is not None and tally.written < limit:
+            print(f"{split}: only {tally.written:,} of the {limit:,} rows asked for", file=sys.stderr)
+        if not tally.written:
+            reasons = "; ".join(tally.lines()) or "none passed the filter"
+            raise UsageError(f"no record is left for {path.name}: {reasons}")
+        try:
+            check_file(path, rows=_CHECKED_ROWS)
+        except ValueError as error:
+            raise UsageError(f"what was written would not train, which is a bug here: {error}") from error
+
+    def _order(self, files: Sequence[Path], tally: Tally) -> list[int]:
         """Positions that pass the filter, shuffled by the seed."""
-        order = list(range(report.read))
-        if self.program.keep is not None:
-            keep = self.program.keep
+        order = list(range(tally.read))
+        if keep := self.program.keep:
             records = read_records(files, self.program.keep_columns)
             # A record that cannot even be read passes: it is to be counted as bad, not as filtered.
             order = [r.position for r in records if isinstance(r.value, RowError) or keep(r.value)]
-            report.filtered = report.read - len(order)
+            tally.filtered = tally.read - len(order)
         # The seed alone: both files of one source must see the same order.
         Random(self.args.seed).shuffle(order)
         return order
 
-    def _write(self, files: Sequence[Path], wanted: frozenset[int], writer: RowWriter, report: SplitReport) -> None:
+    def _add(self, files: Sequence[Path], wanted: frozenset[int], writer: RowWriter, tally: Tally) -> None:
         records = read_records(files, wanted=wanted)
-        for record in tqdm(records, desc=report.split, total=len(wanted), unit="row", disable=None):
+        for record in tqdm(records, desc=tally.split, total=len(wanted), unit="row", disable=None):
             try:
-                writer.add(self._row(record, report, writer.rows))
+                if isinstance(record.value, RowError):
+                    raise record.value
+                sample = self.program.sample(record.value)
+                row = build_row(
+                    sample,
+                    data_source=self.args.data_source
+                    or sample.data_source
+                    or self.program.data_source
+                    or self.program.hub,
+                    split=tally.split,
+                    index=writer.rows,
+                    images=self.images,
+                    max_pixels=self.args.max_pixels,
+                    done=tally.images,
+                )
             except RowError as error:
                 if self.args.strict:
                     raise StrictError(f"{record.where}: {error}") from error
-                report.drop(record.where, error)
-        report.written = writer.rows
-
-    def _row(self, record: Record, report: SplitReport, index: int) -> dict[str, Any]:
-        if isinstance(record.value, RowError):
-            raise record.value
-        sample = self.program.sample(record.value)
-        return build_row(
-            sample,
-            data_source=self.args.data_source or sample.data_source or self.program.data_source,
-            split=report.split,
-            index=index,
-            images=self.images,
-            ability=self.program.ability,
-            max_pixels=self.args.max_pixels,
-            done=report.images,
-        )
+                tally.drop(record.where, error)
+            else:
+                writer.add(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """The call cannot work: a path, a column or an option is wrong. Ends the program with exit code 2 and one line."""
 
 
@@ -15,7 +15,7 @@ class RowError(Exception):
         detail: What exactly is wrong with this row.
     """
 
-    def __init__(self, reason: str, detail: str = ""):
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{REASONS[reason]}: {detail}" if detail else REASONS[reason])
         self.reason = reason
         self.detail = detail

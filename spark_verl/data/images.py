@@ -15,13 +15,15 @@ import io
 import math
 import warnings
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from spark_verl.data.errors import RowError
 from spark_verl.data.stores import Images
+
+MIN_SIDE = 2
+"""A one-pixel image shows nothing; it is a placeholder of a broken download."""
 
 MAX_RATIO = 200
 """``smart_resize`` of qwen-vl-utils and of transformers raise above this ratio of the longer to the shorter side."""
@@ -35,19 +37,23 @@ MIN_PIXELS = 4 * 28 * 28
 _FORMATS = ("JPEG", "PNG", "WEBP")
 """What is stored as it is; other formats (GIF, BMP, TIFF, ...) are stored as PNG."""
 
-
 _TURNED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 
 
-def prepare_image(
-    source: Any, images: Images, max_pixels: int = DEFAULT_MAX_PIXELS, done: Counter[str] | None = None
-) -> dict[str, Any]:
+def shape_problem(width: int, height: int) -> str | None:
+    """Why the model cannot take an image of this size in pixels, as a key of :data:`REASONS`; None when it can."""
+    if min(width, height) < MIN_SIDE:
+        return "tiny_image"
+    return "extreme_ratio" if max(width, height) > MAX_RATIO * min(width, height) else None
+
+
+def prepare_image(source: Any, images: Images, max_pixels: int, done: Counter[str]) -> dict[str, Any]:
     """Read one image and make it fit.
 
     Args:
-        source: A path as the data set gives it, encoded bytes, ``{"bytes": ..., "path": ...}`` as ``datasets`` stores
-            images, or a PIL image.
+        source: A path as the data set gives it, encoded bytes, or ``{"bytes": ..., "path": ...}`` as ``datasets``
+            stores images.
         images: Where paths are looked up.
         max_pixels: Larger images are downscaled to at most this many pixels, keeping the aspect ratio.
         done: Counts what was done: ``kept`` or ``re-encoded``, and ``downscaled``.
@@ -58,21 +64,17 @@ def prepare_image(
     Raises:
         RowError: The image is missing, broken, one pixel wide or high, or its ratio is above :data:`MAX_RATIO`.
     """
-    done = Counter() if done is None else done
     if isinstance(source, dict):
-        source = source["bytes"] if source.get("bytes") is not None else source.get("path")
-    if isinstance(source, str | Path):
-        source = images.read(str(source)) if str(source).strip() else None
-    if not source:
+        source = source.get("bytes") or source.get("path")
+    if isinstance(source, str) and source.strip():
+        source = images.read(source)
+    if not source or not isinstance(source, bytes):
         raise RowError("missing_image", "the row names none")
-    if not isinstance(source, bytes | bytearray | memoryview | Image.Image):
-        raise RowError("missing_field", f"an image of type {type(source).__name__}")
-    encoded = None if isinstance(source, Image.Image) else bytes(source)
     try:
         with warnings.catch_warnings():
             # The warning comes at half the size of the error, and what is below the error is downscaled anyway.
             warnings.simplefilter("ignore")
-            return {"bytes": _fit(source, encoded, max_pixels, done), "path": None}
+            return {"bytes": _fit(source, max_pixels, done), "path": None}
     except RowError:
         raise
     except UnidentifiedImageError as error:  # its own message names a memory address
@@ -81,33 +83,27 @@ def prepare_image(
         raise RowError("broken_image", f"{type(error).__name__}: {error}") from error
 
 
-def _fit(source: Any, encoded: bytes | None, max_pixels: int, done: Counter[str]) -> bytes:
-    image = source if encoded is None else Image.open(io.BytesIO(encoded))
+def _fit(encoded: bytes, max_pixels: int, done: Counter[str]) -> bytes:
+    image: Image.Image = Image.open(io.BytesIO(encoded))
     stored_as = image.format
-    _check_shape(*image.size)
+    if problem := shape_problem(*image.size):
+        raise RowError(problem, f"{image.width} x {image.height}")
     size = fitted_size(*image.size, max_pixels)
     too_large = size != image.size
     if too_large:
         image.draft("RGB", size)  # a JPEG is decoded at a fraction of its size where that is enough
     image.load()
     changed = _plain(image)
-    if changed is image and not too_large and encoded is not None and stored_as in _FORMATS:
+    if changed is image and not too_large and stored_as in _FORMATS:
         done["kept"] += 1
         return encoded
     done["downscaled"] += too_large
-    # The size follows from the file's own: a draft is rounded to whole pixels, which distorts narrow images.
-    size = size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED else size
-    if too_large and size != changed.size:
+    if too_large:
+        # The size follows from the file's own: a draft is rounded to whole pixels, which distorts narrow images.
+        size = size[::-1] if image.getexif().get(ExifTags.Base.Orientation) in _TURNED else size
         changed = _colours(changed).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     done["re-encoded"] += 1
     return _encode(changed, "JPEG" if stored_as == "JPEG" else "PNG")
-
-
-def _check_shape(width: int, height: int) -> None:
-    if min(width, height) < 2:
-        raise RowError("tiny_image", f"{width} x {height}")
-    if max(width, height) > MAX_RATIO * min(width, height):
-        raise RowError("extreme_ratio", f"{width} x {height}")
 
 
 def fitted_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
@@ -151,6 +147,5 @@ def _colours(image: Image.Image) -> Image.Image:
 
 def _encode(image: Image.Image, file_format: str) -> bytes:
     buffer = io.BytesIO()
-    options = {"quality": 95} if file_format == "JPEG" else {}
-    _colours(image).save(buffer, file_format, **options)
+    _colours(image).save(buffer, file_format, quality=95)  # PNG knows no quality and takes no notice
     return buffer.getvalue()

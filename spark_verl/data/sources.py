@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,9 +18,6 @@ SUFFIXES = (".parquet", ".jsonl", ".json")
 
 BATCH_ROWS = 16
 """Rows decoded at once. Images in the columns make a row a megabyte."""
-
-_LOOKED_AT = 100
-"""JSON records in whose keys a column is looked for; some may leave it out."""
 
 
 @dataclass(frozen=True)
@@ -109,47 +106,30 @@ def _match(folder: Path, patterns: Sequence[str]) -> list[Path]:
     return []
 
 
-def check_columns(files: Sequence[Path], alternatives: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Check that all files have the columns.
-
-    Args:
-        files: Files of one or several splits.
-        alternatives: Sets of columns, of which one is needed.
-
-    Returns:
-        The first set that all files have.
+def check_columns(files: Sequence[Path], alternatives: Sequence[Sequence[str]]) -> None:
+    """Check that each file has one of several sets of columns.
 
     Raises:
         UsageError: A file cannot be read or lacks a column; the message names both.
     """
-    for needed in alternatives:
-        if all(set(needed) <= set(_columns(file)) for file in files):
-            return tuple(needed)
     for file in files:
-        names = _columns(file)
-        if not any(set(needed) <= set(names) for needed in alternatives):
-            missing = " or ".join(
-                ", ".join(repr(name) for name in needed if name not in names) for needed in alternatives
-            )
-            raise UsageError(f"{file} has no column {missing}: it has {', '.join(sorted(names)) or 'no rows'}")
-    raise UsageError(f"the files differ in their columns: {', '.join(str(file) for file in files)}")
+        names = set(_columns(file))
+        if not any(names.issuperset(needed) for needed in alternatives):
+            absent = (", ".join(repr(name) for name in needed if name not in names) for needed in alternatives)
+            has = ", ".join(sorted(names)) or "no rows"
+            raise UsageError(f"{file} has no column {' or '.join(absent)}: it has {has}")
 
 
-def _columns(file: Path) -> list[str]:
+def _columns(file: Path) -> Iterable[str]:
     if file.suffix == ".parquet":
-        return _open(file).schema_arrow.names
-    names: dict[str, None] = {}
-    for number, value in enumerate(_json_values(file)):
-        if number == _LOOKED_AT:
-            break
-        names.update(dict.fromkeys(value if isinstance(value, dict) else ()))
-    return list(names)
+        return open_parquet(file).schema_arrow.names
+    return {name for value in _json_values(file) if isinstance(value, dict) for name in value}
 
 
 def count_records(files: Sequence[Path]) -> int:
     """Number of records, bad ones included."""
     return sum(
-        _open(file).metadata.num_rows if file.suffix == ".parquet" else sum(1 for _ in _json_values(file))
+        open_parquet(file).metadata.num_rows if file.suffix == ".parquet" else sum(1 for _ in _json_values(file))
         for file in files
     )
 
@@ -160,7 +140,7 @@ def read_records(
     """Read records in order, a few at a time.
 
     Args:
-        files: Of one split.
+        files: Files of one split.
         columns: Columns to read from parquet files, if they exist; None for all.
         wanted: Positions to return; None for all.
 
@@ -169,14 +149,19 @@ def read_records(
     """
     position = 0
     for file in files:
-        values = _parquet_values(file, columns, position, wanted) if file.suffix == ".parquet" else _json_values(file)
+        values = parquet_rows(file, columns, wanted, position) if file.suffix == ".parquet" else _json_values(file)
         for row, value in enumerate(values):
             if wanted is None or position in wanted:
                 yield Record(position, f"{file.name}, row {row}", value)
             position += 1
 
 
-def _open(file: Path) -> pq.ParquetFile:
+def open_parquet(file: Path) -> pq.ParquetFile:
+    """Open a parquet file.
+
+    Raises:
+        UsageError: It is none.
+    """
     try:
         # Not memory-mapped and not pre-buffered: either would keep whole row groups of images in memory.
         return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
@@ -184,18 +169,27 @@ def _open(file: Path) -> pq.ParquetFile:
         raise UsageError(f"{file} is no parquet file that can be read: {_first_line(error)}") from error
 
 
-def _parquet_values(
-    file: Path, columns: Sequence[str] | None, start: int, wanted: Container[int] | None
+def parquet_rows(
+    file: Path, columns: Sequence[str] | None = None, wanted: Container[int] | None = None, start: int = 0
 ) -> Iterator[Mapping[str, Any]]:
-    """All rows in order; what is not wanted is not converted."""
-    with _open(file) as table:
+    """All rows of a parquet file in order; a row that is not wanted is not converted but empty.
+
+    Args:
+        file: The file.
+        columns: Columns to read, if they exist; None for all.
+        wanted: Numbers of the rows to convert; None for all.
+        start: Number of the first row.
+
+    Raises:
+        UsageError: The file is damaged.
+    """
+    with open_parquet(file) as table:
         names = None if columns is None else [name for name in columns if name in table.schema_arrow.names]
         try:
             for batch in table.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
                 for row in range(len(batch)):
-                    needed = wanted is None or start in wanted
-                    yield batch.slice(row, 1).to_pylist()[0] if needed else {}
-                    start += 1
+                    yield batch.slice(row, 1).to_pylist()[0] if wanted is None or start + row in wanted else {}
+                start += len(batch)
         except (pa.ArrowException, OSError) as error:
             raise UsageError(f"{file} is damaged: {_first_line(error)}") from error
 
@@ -207,15 +201,9 @@ def _json_values(file: Path) -> Iterator[Mapping[str, Any] | RowError]:
     """
     try:
         with file.open(encoding="utf-8") as lines:
-            first = lines.read(1)
-            while first.isspace():
-                first = lines.read(1)
+            is_list = lines.read(1024).lstrip().startswith("[")
             lines.seek(0)
-            if first == "[":
-                values: Iterator[Any] = iter(json.load(lines))
-            else:
-                values = (_parse(line) for line in lines if line.strip())
-            for value in values:
+            for value in json.load(lines) if is_list else (_parse(line) for line in lines if line.strip()):
                 yield value if isinstance(value, dict | RowError) else RowError("bad_record", repr(value)[:80])
     except json.JSONDecodeError as error:
         raise UsageError(f"{file} is not valid JSON: {error}") from error

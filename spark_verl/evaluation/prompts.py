@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
-from spark_verl.judge.templates import JUDGE_SEPARATOR, LABELS, TemplateSet
+from spark_verl.judge.templates import JUDGE_SEPARATOR, TemplateSet
 from spark_verl.judge.text import QWEN_SPECIAL_TOKENS, Sanitizer, append_text
+from spark_verl.vocabulary import LabelForm
 
 _DEFUSED = (*QWEN_SPECIAL_TOKENS, "<tool_call>", "</tool_call>")
 """Defused in candidates where no tokenizer is at hand (``tokenizer_config.json`` of Qwen2.5-VL)."""
@@ -27,7 +28,7 @@ class Prompts:
 
     def __init__(self, templates: str | None = None, *, label_form: str = "yes_no", tokenizer=None, seed: int = 0):
         self.label_form = label_form
-        self.labels = LABELS[label_form]
+        self.labels = LabelForm(label_form).labels
         self._seed = seed
         self._templates = TemplateSet.load(templates)
         self._templates.require("pointwise", label_form)

@@ -24,7 +24,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spark_verl.config import SparkConfig
 from spark_verl.judge.plan import JudgeAsk, Plan, ReflectionAsk
+from spark_verl.vocabulary import Objective, Outcome
 
 MAX_ASK_FACTOR = 2.0
 """A group is asked for at most this multiple of the configured number of prompts."""
@@ -41,29 +43,29 @@ class StepOutcome:
     """What a step's groups turned out to be and gave.
 
     Attributes:
-        groups: Number of groups by outcome: "mixed", "right", "wrong", "none".
+        groups: Number of groups by outcome.
         asked: Number of prompts asked for, by kind: "judge", "reflection_right", "reflection_wrong".
         built: The same for prompts that were built.
         pointwise: (prompts labelled positive, prompts labelled negative).
         pairwise: (prompts with the right candidate first, second).
     """
 
-    groups: Counter[str] = field(default_factory=Counter)
+    groups: Counter[Outcome] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
     built: Counter[str] = field(default_factory=Counter)
     pointwise: tuple[int, int] = (0, 0)
     pairwise: tuple[int, int] = (0, 0)
 
-    def add_group(self, outcome: str, plan: Plan) -> None:
+    def add_group(self, outcome: Outcome, plan: Plan) -> None:
         """Count a finished group and what it had been asked for."""
         self.groups[outcome] += 1
         self.asked["judge"] += len(plan.judge)
         for ask in plan.reflection:
             self.asked["reflection_right" if ask.about_right else "reflection_wrong"] += 1
 
-    def add_prompt(self, objective: str, about: str, positive: bool) -> None:
+    def add_prompt(self, objective: Objective, about: str, positive: bool) -> None:
         """Count a prompt that was built; ``positive``: its label is Yes, or A."""
-        if objective == "reflection":
+        if objective is Objective.REFLECTION:
             self.built[f"reflection_{about}"] += 1
             return
         self.built["judge"] += 1
@@ -75,7 +77,7 @@ class BalanceController:
     """Plans steps and learns from their outcomes.
 
     Args:
-        config: :class:`spark_verl.config.SparkConfig`.
+        config: What is to be met.
 
     Example:
         >>> from spark_verl.config import SparkConfig
@@ -84,7 +86,7 @@ class BalanceController:
         (32, 32)
     """
 
-    def __init__(self, config):
+    def __init__(self, config: SparkConfig) -> None:
         self.config = config
         self._decay = 1.0 - 1.0 / config.balance.memory
         # Exponentially weighted sums of what earlier steps brought.
@@ -145,8 +147,8 @@ class BalanceController:
         """
         shares = self._rates()
         asks = shares["judge_rate"] * n_groups
-        share_of = {outcome: self._share_of_groups(outcome) for outcome in ("mixed", "right", "wrong")}
-        pairs = asks * share_of["mixed"] * self.config.pairwise.share_in_mixed
+        share_of = {outcome: self._share_of_groups(outcome) for outcome in Outcome}
+        pairs = asks * share_of[Outcome.MIXED] * self.config.pairwise.share_in_mixed
         cap = self.config.pointwise.share_in_unanimous
         shares.update(show_right=0.5, right_first=0.5, keep_right=cap, keep_wrong=cap)
         if not self.config.balance.labels:
@@ -154,8 +156,12 @@ class BalanceController:
         if pairs > 0:
             shares["right_first"] = _clip(0.5 - self._surplus["pairwise"] / (2 * pairs), *RIGHT_FIRST_LIMITS)
         # Pointwise: (2 show_right - 1) free + keep_right right - keep_wrong wrong + surplus = 0
-        free = asks * share_of["mixed"] * (1 - self.config.pairwise.share_in_mixed)
-        right, wrong, surplus = asks * share_of["right"], asks * share_of["wrong"], self._surplus["pointwise"]
+        free = asks * share_of[Outcome.MIXED] * (1 - self.config.pairwise.share_in_mixed)
+        right, wrong, surplus = (
+            asks * share_of[Outcome.RIGHT],
+            asks * share_of[Outcome.WRONG],
+            self._surplus["pointwise"],
+        )
         reach = free * (SHOW_RIGHT_LIMITS[1] - SHOW_RIGHT_LIMITS[0])
         excess = cap * (right - wrong) + surplus
         if excess > reach and right > 0:
@@ -194,10 +200,10 @@ class BalanceController:
         asked, built = self._seen[f"asked/{kind}"], self._seen[f"built/{kind}"]
         return max(1e-3, built / asked) if asked > 0 else 1.0
 
-    def _share_of_groups(self, outcome: str) -> float:
+    def _share_of_groups(self, outcome: Outcome) -> float:
         """Share of this outcome among recent groups; before the first step all groups are taken for mixed."""
-        total = sum(self._seen[f"groups/{name}"] for name in ("mixed", "right", "wrong", "none"))
-        return self._seen[f"groups/{outcome}"] / total if total > 0 else float(outcome == "mixed")
+        total = sum(self._seen[f"groups/{name}"] for name in Outcome)
+        return self._seen[f"groups/{outcome}"] / total if total > 0 else float(outcome is Outcome.MIXED)
 
     # ------------------------------------------------------------------ learning
 
@@ -209,7 +215,7 @@ class BalanceController:
         for objective in ("pointwise", "pairwise"):
             fresh[objective] = sum(getattr(outcome, objective))
         self._seen = Counter({k: self._decay * self._seen[k] + fresh[k] for k in {*self._seen, *fresh}})
-        weight = sum(self._seen[f"groups/{name}"] for name in ("mixed", "right", "wrong", "none"))
+        weight = sum(self._seen[f"groups/{name}"] for name in Outcome)
         steps = weight / max(1, sum(outcome.groups.values()))
         for objective in ("pointwise", "pairwise"):
             yes, no = getattr(outcome, objective)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
+from spark_verl.config import SparkConfig
 from spark_verl.judge import pairwise, pointwise, reflection
 from spark_verl.judge.candidates import Draft, pools, shown_text
 from spark_verl.judge.length import TokenBudget, question_tokens
@@ -19,7 +21,10 @@ from spark_verl.judge.plan import JudgeAsk, Plan, draw_plan
 from spark_verl.judge.templates import JUDGE_SEPARATOR, VARIABLES, TemplateSet
 from spark_verl.judge.text import Sanitizer, append_text, special_strings
 from spark_verl.judge.types import JudgeBuild, JudgePrompt
-from spark_verl.vocabulary import RolloutGroup
+from spark_verl.vocabulary import LabelForm, Objective, Outcome, RolloutGroup, Source
+
+if TYPE_CHECKING:  # a second to import, for names alone
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 _DRAWS = 3
 """How often another choice is tried before a prompt is given up as a repetition of one that the group already has."""
@@ -29,8 +34,8 @@ class JudgeBuilder:
     """Builds the judge prompts of one group after the other.
 
     Args:
-        config: :class:`spark_verl.config.SparkConfig`.
-        tokenizer: Hugging Face tokenizer: names the special tokens to defuse and measures lengths.
+        config: Its options.
+        tokenizer: Names the special tokens to defuse and measures lengths.
         max_prompt_length: Token budget of a whole judge prompt, image tokens included (``data.max_prompt_length``);
             None means no limit.
 
@@ -38,7 +43,9 @@ class JudgeBuilder:
         ValueError: An objective with a positive share has no template, or a template contains a special token.
     """
 
-    def __init__(self, config, *, tokenizer, max_prompt_length: int | None = None):
+    def __init__(
+        self, config: SparkConfig, *, tokenizer: PreTrainedTokenizerBase, max_prompt_length: int | None = None
+    ) -> None:
         self.config = config
         self.templates = TemplateSet.load(config.templates)
         self.sanitize = Sanitizer.for_tokenizer(tokenizer, self.templates.fences)
@@ -48,9 +55,9 @@ class JudgeBuilder:
             self.templates.require(objective, label_form)
             self._check_templates(objective, label_form)
 
-    def _check_templates(self, objective: str, label_form: str) -> None:
+    def _check_templates(self, objective: Objective, label_form: LabelForm) -> None:
         for index in range(self.templates.count(objective, label_form)):
-            for source in ("answer", "cot"):
+            for source in Source:
                 shown = dict.fromkeys(VARIABLES[objective, label_form], "x") | {"source": source}
                 if not self._is_plain(self.templates.render(objective, label_form, index, **shown)):
                     raise ValueError(
@@ -84,19 +91,19 @@ class JudgeBuilder:
         for make_draft in drafts:
             draft = _new_draft(make_draft, built)
             prompt = draft if isinstance(draft, str) else self._render(group, draft, rng, result)
-            if isinstance(prompt, str):
-                result.skipped[prompt] += 1
-            else:
-                built.append(_identity(draft))
-                result.adapted.update(draft.adapted)
-                result.prompts.append(prompt)
+            if isinstance(draft, str) or isinstance(prompt, str):
+                result.skipped[str(prompt)] += 1
+                continue
+            built.append(_identity(draft))
+            result.adapted.update(draft.adapted)
+            result.prompts.append(prompt)
         return result
 
     def _draft_judge(self, group: RolloutGroup, ask: JudgeAsk, rng: random.Random) -> Draft | str:
         """The group's outcome decides which part of the ask applies."""
-        if group.outcome == "mixed" and ask.pairwise:
+        if group.outcome is Outcome.MIXED and ask.pairwise:
             return pairwise.draft(group, ask, self.config.pairwise, rng)
-        kept = {"right": ask.keep_if_all_right, "wrong": ask.keep_if_all_wrong}.get(group.outcome, True)
+        kept = {Outcome.RIGHT: ask.keep_if_all_right, Outcome.WRONG: ask.keep_if_all_wrong}.get(group.outcome, True)
         if not kept:
             return f"all_{group.outcome}"
         return pointwise.draft(group, ask, self.config.pointwise, rng)
@@ -121,17 +128,16 @@ class JudgeBuilder:
             parent_uid=group.uid,
             n=draft.n,
             about=draft.about,
-            max_response_length=draft.max_response_length,
         )
 
-    def _fit(self, group: RolloutGroup, draft: Draft, index: int) -> tuple[str, str, list[str]] | None:
+    def _fit(self, group: RolloutGroup, draft: Draft, index: int) -> tuple[str, Source, list[str]] | None:
         """The judge text within the token budget, its source, and how it was made to fit.
 
         A chain of thought that is too long is shown without its middle, then as its answer only; None when not even
         that fits.
         """
 
-        def render(shown: dict[str, str], source: str) -> str:
+        def render(shown: dict[str, str], source: Source) -> str:
             return JUDGE_SEPARATOR + self.templates.render(
                 draft.objective, draft.label_form, index, source=source, **shown
             )
@@ -139,9 +145,9 @@ class JudgeBuilder:
         room = self._budget.room(group.prompt_tokens)
         shown = {name: self.sanitize(text) for name, text in draft.variables.items()}
         text = render(shown, draft.source)
-        if self._budget.fits(text, room):
+        if room is None or self._budget.fits(text, room):
             return text, draft.source, []
-        if draft.source == "answer":
+        if draft.source is Source.ANSWER:
             return None
         # What stands around the candidates stays; a few tokens are left for the seams between them.
         around = len(self._budget.ids(render(dict.fromkeys(shown, ""), draft.source))) + 2 * len(shown)
@@ -149,13 +155,13 @@ class JudgeBuilder:
         if shortened is not None and self._budget.fits(text := render(shortened, draft.source), room):
             return text, draft.source, ["shortened"]
         # An answer may stand for its chain of thought only if, alone, it still has the same label.
-        labelled = pools(group, "answer")
-        answers = {name: shown_text(rollout, "answer") for name, rollout in draft.candidates.items()}
+        labelled = pools(group, Source.ANSWER)
+        answers = {name: shown_text(rollout, Source.ANSWER) for name, rollout in draft.candidates.items()}
         for name, rollout in draft.candidates.items():
-            if answers[name] not in (shown_text(other, "answer") for other in labelled[rollout.correctness]):
+            if answers[name] not in (shown_text(other, Source.ANSWER) for other in labelled[rollout.correctness]):
                 return None
-        text = render({name: self.sanitize(answer) for name, answer in answers.items()}, "answer")
-        return (text, "answer", ["answer_only"]) if self._budget.fits(text, room) else None
+        text = render({name: self.sanitize(answer) for name, answer in answers.items()}, Source.ANSWER)
+        return (text, Source.ANSWER, ["answer_only"]) if self._budget.fits(text, room) else None
 
 
 def _identity(draft: Draft) -> tuple:
@@ -179,10 +185,10 @@ def group_rng(seed: int, group: RolloutGroup, slot: int = 0) -> random.Random:
 
 def build_judge_prompts(
     group: RolloutGroup,
-    config,
+    config: SparkConfig,
     *,
-    tokenizer,
-    processor: Any = None,
+    tokenizer: PreTrainedTokenizerBase,
+    processor: ProcessorMixin | None = None,
     seed: int | None = None,
     max_prompt_length: int | None = None,
 ) -> list[JudgePrompt]:
@@ -190,9 +196,9 @@ def build_judge_prompts(
 
     Args:
         group: A finished group.
-        config: :class:`spark_verl.config.SparkConfig`.
-        tokenizer: Hugging Face tokenizer.
-        processor: Hugging Face processor; measures a question with images where ``group.prompt_tokens`` is unknown.
+        config: Its options.
+        tokenizer: The model's.
+        processor: Measures a question with images where ``group.prompt_tokens`` is unknown.
         seed: Replaces ``config.seed``.
         max_prompt_length: Token limit of a whole prompt, image tokens included; None means no limit.
 
@@ -203,8 +209,8 @@ def build_judge_prompts(
         >>> group = RolloutGroup("uid", [{"role": "user", "content": "2 + 2?"}], "4", 0, 1, rollouts)
         >>> config = SparkConfig(judge_prompts_per_group=1.0, reflection_prompts_per_group=1.0)
         >>> prompts = build_judge_prompts(group, config, tokenizer=tokenizer)
-        >>> sorted({p.objective for p in prompts} - {"pointwise", "pairwise"})
-        ['reflection']
+        >>> prompts[-1].objective.value
+        'reflection'
         >>> prompts[-1].ground_truth
         '4'
     """
@@ -212,6 +218,6 @@ def build_judge_prompts(
         config = config.replace(seed=seed)
     if max_prompt_length is not None and not group.prompt_tokens:
         tokens = question_tokens(group.messages, tokenizer, processor)
-        group = RolloutGroup(**{**vars(group), "prompt_tokens": tokens})
+        group = replace(group, prompt_tokens=tokens)
     builder = JudgeBuilder(config, tokenizer=tokenizer, max_prompt_length=max_prompt_length)
     return builder.build(group).prompts

@@ -6,9 +6,12 @@ judge prompt is made to fit before it is submitted.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark_verl.vocabulary import Message
+
+if TYPE_CHECKING:  # a second to import, for names alone
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 MARK = "\n[... middle part left out ...]\n"
 """Stands where a chain of thought was shortened; the beginning and the end, with the final answer, stay."""
@@ -31,7 +34,7 @@ class TokenBudget:
         max_prompt_length: Token limit of a whole prompt, image tokens included; None means no limit.
     """
 
-    def __init__(self, tokenizer, max_prompt_length: int | None):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_prompt_length: int | None) -> None:
         self._tokenizer = tokenizer
         self._max_prompt_length = max_prompt_length
         self._last: tuple[str, list[int]] = ("", [])
@@ -91,7 +94,9 @@ class TokenBudget:
         return {name: result[name] for name in texts}
 
 
-def question_tokens(messages: list[Message], tokenizer, processor: Any = None) -> int:
+def question_tokens(
+    messages: list[Message], tokenizer: PreTrainedTokenizerBase, processor: ProcessorMixin | None = None
+) -> int:
     """Length of a question in tokens, images expanded, as the rollout engine will see it.
 
     Args:
@@ -106,6 +111,6 @@ def question_tokens(messages: list[Message], tokenizer, processor: Any = None) -
             {**m, "content": [{"type": "text", "text": m["content"]}]} if isinstance(m["content"], str) else m
             for m in messages
         ]
-    encoded = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
+    encoded: Any = speaker.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
     ids = encoded["input_ids"]
     return len(ids[0]) if isinstance(ids[0], list) else len(ids)

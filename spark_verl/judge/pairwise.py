@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import random
 
+from spark_verl.config import PairwiseConfig
 from spark_verl.judge.candidates import Draft, choose_source, pools
 from spark_verl.judge.plan import JudgeAsk
-from spark_verl.judge.templates import LABELS
-from spark_verl.vocabulary import Correctness, RolloutGroup
+from spark_verl.vocabulary import Correctness, LabelForm, Objective, RolloutGroup
 
 
-def draft(group: RolloutGroup, ask: JudgeAsk, config, rng: random.Random) -> Draft | str:
+def draft(group: RolloutGroup, ask: JudgeAsk, config: PairwiseConfig, rng: random.Random) -> Draft | str:
     """Pick one right and one wrong candidate.
 
     Args:
         group: The finished group.
         ask: Which of the two stands first.
-        config: :class:`spark_verl.config.PairwiseConfig`.
+        config: The objective's options.
         rng: The group's generator.
 
     Returns:
@@ -33,14 +33,13 @@ def draft(group: RolloutGroup, ask: JudgeAsk, config, rng: random.Random) -> Dra
         pair = (rng.choice(right), rng.choice(wrong))
         first, second = pair if ask.right_first else reversed(pair)
         return Draft(
-            objective="pairwise",
-            label_form="a_b",
+            objective=Objective.PAIRWISE,
+            label_form=LabelForm.A_B,
             source=source,
             candidates={"first": first, "second": second},
-            ground_truth=LABELS["a_b"][0 if ask.right_first else 1],
+            ground_truth=LabelForm.A_B.labels[0 if ask.right_first else 1],
             about="both",
             n=config.n,
-            max_response_length=config.max_response_length,
             adapted=("other_source",) * (number > 0),
         )
     return "no_usable_pair"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from spark_verl.config import SparkConfig
+
 
 @dataclass(frozen=True)
 class JudgeAsk:
@@ -62,11 +64,11 @@ def draw_count(expected: float, rng: random.Random) -> int:
     return whole + (rng.random() < expected - whole)
 
 
-def draw_plan(config, rng: random.Random) -> Plan:
+def draw_plan(config: SparkConfig, rng: random.Random) -> Plan:
     """A plan by independent draws at the configured shares, for a group that stands alone.
 
     Args:
-        config: :class:`spark_verl.config.SparkConfig`.
+        config: The shares.
         rng: Where chance comes from.
     """
     judge = tuple(

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import random
 
+from spark_verl.config import PointwiseConfig
 from spark_verl.judge.candidates import Draft, choose_source, pools
 from spark_verl.judge.plan import JudgeAsk
-from spark_verl.judge.templates import LABELS
-from spark_verl.vocabulary import Correctness, RolloutGroup
+from spark_verl.vocabulary import Correctness, LabelForm, Objective, Outcome, RolloutGroup
 
 
-def draft(group: RolloutGroup, ask: JudgeAsk, config, rng: random.Random) -> Draft | str:
+def draft(group: RolloutGroup, ask: JudgeAsk, config: PointwiseConfig, rng: random.Random) -> Draft | str:
     """Pick one candidate of the group.
 
     Args:
         group: The finished group.
         ask: Whether a right or a wrong candidate is wanted, where the group has both. When there is none that can be
             shown, the other kind is taken.
-        config: :class:`spark_verl.config.PointwiseConfig`.
+        config: The objective's options.
         rng: The group's generator.
 
     Returns:
         The draft, or the reason why there is none.
     """
-    label_form = rng.choice(list(config.label_forms))
-    positive, negative = LABELS[label_form]
+    label_form = LabelForm(rng.choice(list(config.label_forms)))
+    positive, negative = label_form.labels
     wanted = [Correctness.RIGHT, Correctness.WRONG]
     if not ask.show_right:
         wanted.reverse()
@@ -40,17 +40,16 @@ def draft(group: RolloutGroup, ask: JudgeAsk, config, rng: random.Random) -> Dra
             if not candidates:
                 continue
             adapted = ["other_source"] * (source != sources[0])
-            if group.outcome == "mixed" and correctness is not wanted[0]:
+            if group.outcome is Outcome.MIXED and correctness is not wanted[0]:
                 adapted.append("other_label")
             return Draft(
-                objective="pointwise",
+                objective=Objective.POINTWISE,
                 label_form=label_form,
                 source=source,
                 candidates={"candidate": rng.choice(candidates)},
                 ground_truth=positive if correctness is Correctness.RIGHT else negative,
                 about=correctness.value,
                 n=config.n,
-                max_response_length=config.max_response_length,
                 adapted=tuple(adapted),
             )
     return "no_usable_candidate"

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import random
 
+from spark_verl.config import ReflectionConfig
 from spark_verl.judge.candidates import Draft, choose_source, pools
 from spark_verl.judge.plan import ReflectionAsk
-from spark_verl.vocabulary import Correctness, RolloutGroup
+from spark_verl.vocabulary import Correctness, LabelForm, Objective, RolloutGroup
 
 
-def draft(group: RolloutGroup, ask: ReflectionAsk, config, rng: random.Random) -> Draft | str:
+def draft(group: RolloutGroup, ask: ReflectionAsk, config: ReflectionConfig, rng: random.Random) -> Draft | str:
     """Pick one attempt of the group.
 
     Args:
         group: The finished group.
         ask: Whether the attempt is to be right or wrong.
-        config: :class:`spark_verl.config.ReflectionConfig`.
+        config: The objective's options.
         rng: The group's generator.
 
     Returns:
@@ -30,14 +31,13 @@ def draft(group: RolloutGroup, ask: ReflectionAsk, config, rng: random.Random) -
         attempts = pools(group, source)[wanted]
         if attempts:
             return Draft(
-                objective="reflection",
-                label_form="free",
+                objective=Objective.REFLECTION,
+                label_form=LabelForm.FREE,
                 source=source,
                 candidates={"candidate": rng.choice(attempts)},
                 ground_truth=group.ground_truth,
                 about=wanted.value,
                 n=config.n,
-                max_response_length=config.max_response_length,
                 adapted=("other_source",) * (number > 0),
             )
     return f"no_{wanted.value}_attempt"

@@ -23,19 +23,18 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateError
 
+from spark_verl.vocabulary import LabelForm, Objective, Source
+
 JUDGE_SEPARATOR = "\n\n"
 """What stands between the question's own text and the judge text."""
 
-VARIABLES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("pointwise", "yes_no"): ("candidate", "source"),
-    ("pointwise", "a_b"): ("candidate", "source"),
-    ("pairwise", "a_b"): ("first", "second", "source"),
-    ("reflection", "free"): ("candidate", "source"),
+VARIABLES: dict[tuple[Objective, LabelForm], tuple[str, ...]] = {
+    (Objective.POINTWISE, LabelForm.YES_NO): ("candidate", "source"),
+    (Objective.POINTWISE, LabelForm.A_B): ("candidate", "source"),
+    (Objective.PAIRWISE, LabelForm.A_B): ("first", "second", "source"),
+    (Objective.REFLECTION, LabelForm.FREE): ("candidate", "source"),
 }
 """The variables that each (objective, label form) hands to its templates."""
-
-LABELS: dict[str, tuple[str, ...]] = {"yes_no": ("Yes", "No"), "a_b": ("A", "B"), "free": ()}
-"""The verdicts of each label form; the first one means "correct" (pointwise) or "the first" (pairwise)."""
 
 _CLOSING_TAG = re.compile(r"</\s*([A-Za-z_][\w-]*)\s*>")
 
@@ -101,8 +100,8 @@ class TemplateSet:
                 relative = f"{objective}/{form}/{name}"
                 try:
                     template = env.get_template(relative)
-                    for source in ("answer", "cot"):
-                        _check(template, variables, LABELS[form], source)
+                    for source in Source:
+                        _check(template, variables, form.labels, source)
                 except (TemplateError, ValueError) as error:
                     raise ValueError(f"judge template {folder / relative}: {error}") from error
                 compiled.append(template)

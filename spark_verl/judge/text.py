@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from spark_verl.vocabulary import Message
+
+if TYPE_CHECKING:  # a second to import, for names alone
+    from transformers import PreTrainedTokenizerBase
 
 QWEN_SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -50,7 +54,7 @@ class Sanitizer:
         fences: Names of fencing tags, as in ``<candidate>`` and ``</candidate>``.
     """
 
-    def __init__(self, special_tokens: Iterable[str], fences: Iterable[str] = ()):
+    def __init__(self, special_tokens: Iterable[str], fences: Iterable[str] = ()) -> None:
         tokens = {t for t in (*special_tokens, *_MEDIA_PLACEHOLDERS) if t}
         # Longest first, so that a token that contains another one is broken as a whole.
         self._tokens = re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))))
@@ -58,7 +62,7 @@ class Sanitizer:
         self._fences = re.compile(rf"<(\s{{0,9}}/?\s{{0,9}}(?:{names})\b[^<>]{{0,99}})>", re.I) if names else None
 
     @classmethod
-    def for_tokenizer(cls, tokenizer, fences: Iterable[str] = ()) -> Sanitizer:
+    def for_tokenizer(cls, tokenizer: PreTrainedTokenizerBase, fences: Iterable[str] = ()) -> Sanitizer:
         """Build from a Hugging Face tokenizer: special tokens, added tokens, and markup in its chat template."""
         template = getattr(tokenizer, "chat_template", None)
         templates = template.values() if isinstance(template, dict) else [template or ""]
@@ -76,7 +80,7 @@ class Sanitizer:
         return text
 
 
-def special_strings(tokenizer) -> dict[int, str]:
+def special_strings(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     """``{id: string}`` of every special or added token of a Hugging Face tokenizer."""
     found = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
     found.update({number: str(token) for number, token in getattr(tokenizer, "added_tokens_decoder", {}).items()})

@@ -6,17 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from spark_verl.report.run import Run
+from spark_verl.report.frame import Run
+from spark_verl.report.page import build, write
+from spark_verl.runs.config import UnreadableFile
 
 
-def tell_apart(runs: list[Run]) -> None:
+def tell_apart(one: Run, other: Run) -> None:
     """Give runs whose folders have the same name the names of their parents, too."""
-    if runs[0].name == runs[1].name:
-        for number, run in enumerate(runs, start=1):
-            parent = run.folder.resolve().parent.name
-            run.name = f"{parent}/{run.name}" if parent else f"{run.name} {number}"
-    if runs[0].name == runs[1].name:
-        runs[1].name += " (2)"
+    if one.name == other.name:
+        for run in (one, other):
+            run.name = "/".join(run.folder.resolve().parts[-2:])
+    if one.name == other.name:
+        other.name += " (2)"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,20 +29,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, help="where to write instead")
     options = parser.parse_args(arguments)
     try:
-        from spark_verl.report.page import write
-    except ModuleNotFoundError as error:
-        sys.exit(f"spark_verl.report: {error.name} is not installed: pip install -e '.[eval]' in the checkout")
-    try:
         runs = [Run.load(options.run_dir, options.metrics)]
         if options.compare:
             runs.append(Run.load(options.compare))
-            tell_apart(runs)
-        path = write(runs, options.output_dir)
-    except (NotADirectoryError, PermissionError) as error:
+            tell_apart(*runs)
+        page = build(runs)
+        path = write(page, options.output_dir or options.run_dir)
+    except (OSError, UnreadableFile) as error:
         sys.exit(f"spark_verl.report: {error}")
-    for run in runs:
-        for note in run.missing:
-            print(f"{run.name}: {note.what} not shown: {note.why}. To have it: {note.remedy}.", file=sys.stderr)
+    for note in page.missing:
+        print(f"{note.run}: {note}", file=sys.stderr)
     print(f"report  {path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -24,18 +25,20 @@ _SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
-class RowRef:
-    """Where a row is: its file and its number in it."""
+class DataRow:
+    """What tells a row of the data.
+
+    Attributes:
+        path, position: Its file and its number in it.
+        source: Its data source.
+        index: ``extra_info.index``.
+        question: As :func:`_plain` text.
+        truth: Its ground truth.
+    """
 
     path: Path
     position: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """What tells a row: its place, ``extra_info.index``, the question as :func:`_plain` text and its answer."""
-
-    ref: RowRef
+    source: str
     index: Any
     question: str
     truth: str
@@ -61,96 +64,58 @@ class DataRows:
         for split in files:
             configured = config.values.get(f"data.{split}_files") or []
             for name in [configured] if isinstance(configured, str) else configured:
-                path = Path(str(name)).expanduser()
-                moved = folder / "data" / path.name
-                chosen = next((p for p in (moved, path) if p.suffix == ".parquet" and p.is_file()), None)
-                if chosen is None:
-                    absent.append(str(name))
+                path = Path(name).expanduser()
+                places = [place for place in (folder / "data" / path.name, path) if place.is_file()]
+                if places and path.suffix == ".parquet":
+                    files[split].append(places[0])
                 else:
-                    files[split].append(chosen)
-        if not config.values and (folder / "data").is_dir():
+                    absent.append(name)
+        if not config.values:
             for path in sorted((folder / "data").glob("*.parquet")):
                 files["train" if path.stem.startswith("train") else "val"].append(path)
         return cls(files, absent)
 
+    @cached_property
+    def _rows(self) -> dict[str, list[DataRow]]:
+        return {split: [row for path in paths for row in _read(path)] for split, paths in self.files.items()}
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str, str], list[DataRow]]:
+        """Rows by ``(split, "index" or "question", its value)``."""
+        found: dict[tuple[str, str, str], list[DataRow]] = defaultdict(list)
+        for split, rows in self._rows.items():
+            for row in rows:
+                found[split, "index", str(row.index)].append(row)
+                found[split, "question", row.question].append(row)
+        return found
+
     def source_counts(self, split: str) -> Counter[str]:
         """``{data source: rows}``."""
-        counts: Counter[str] = Counter()
-        for path in self.files[split]:
-            counts.update(_column(path, "data_source"))
-        return counts
+        return Counter(row.source for row in self._rows[split])
 
-    @cached_property
-    def _rows(self) -> dict[str, list[Row]]:
-        """``{split: its rows, without images}``."""
-        found: dict[str, list[Row]] = {}
-        for split, paths in self.files.items():
-            found[split] = []
-            for path in paths:
-                columns = (_column(path, name) for name in ("prompt", "reward_model", "extra_info"))
-                for position, (prompt, reward, extra) in enumerate(zip(*columns, strict=True)):
-                    truth = reward.get("ground_truth") if isinstance(reward, dict) else None
-                    index = extra.get("index") if isinstance(extra, dict) else None
-                    found[split].append(Row(RowRef(path, position), index, _question(prompt), str(truth)))
-        return found
-
-    @cached_property
-    def _by_index(self) -> dict[str, dict[str, list[Row]]]:
-        found: dict[str, dict[str, list[Row]]] = {}
-        for split, members in self._rows.items():
-            found[split] = defaultdict(list)
-            for row in members:
-                found[split][str(row.index)].append(row)
-        return found
-
-    @cached_property
-    def _by_question(self) -> dict[str, dict[str, list[Row]]]:
-        found: dict[str, dict[str, list[Row]]] = {}
-        for split, members in self._rows.items():
-            found[split] = defaultdict(list)
-            for row in members:
-                found[split][row.question].append(row)
-        return found
-
-    def row_of(self, split: str, prompt_text: str, ground_truth: str | None, index: Any = None) -> RowRef | None:
+    def row_of(self, split: str, prompt_text: str, ground_truth: str, index: Any = None) -> DataRow | None:
         """The row that a dumped prompt was made of, if exactly one can be it.
 
         Args:
             split: "train" or "val".
             prompt_text: The decoded prompt: chat roles, the question, no image placeholders.
-            ground_truth: Of the question; None when it is not known (a judge prompt has another).
+            ground_truth: Of the question.
             index: ``extra_info.index`` of the row, where the dump tells; goes before the text.
         """
-        if index is not None:
-            matches = self._by_index.get(split, {}).get(str(index), [])
-            if len(matches) == 1:
-                return matches[0].ref
-            question = _plain(user_text(prompt_text))
-            matches = [row for row in matches if row.question == question]
+        question = _plain(user_text(prompt_text))
+        if index is None:
+            matches = self._found.get((split, "question", question), [])
         else:
-            matches = self._by_question.get(split, {}).get(_plain(user_text(prompt_text)), [])
-        if ground_truth is not None:
-            matches = [row for row in matches if row.truth == ground_truth]
-        return matches[0].ref if len(matches) == 1 else None
+            matches = self._found.get((split, "index", str(index)), [])
+            if len(matches) == 1:
+                return matches[0]
+        matches = [row for row in matches if row.question == question and row.truth == ground_truth]
+        return matches[0] if len(matches) == 1 else None
 
-    def source_of(self, ref: RowRef) -> str | None:
-        """Data source of a row."""
-        if ref.path not in self._sources:
-            self._sources[ref.path] = _column(ref.path, "data_source")
-        return self._sources[ref.path][ref.position]
 
-    @cached_property
-    def _sources(self) -> dict[Path, list[Any]]:
-        return {}
-
-    def images(self, ref: RowRef, most: int = 4) -> list[str]:
-        """A row's images as ``data:`` URIs, decoded and encoded anew, so that nothing but pixels gets through."""
-        uris = []
-        for image in (_cell(ref, "images") or [])[:most]:
-            uri = _image_uri(image)
-            if uri:
-                uris.append(uri)
-        return uris
+def images(row: DataRow, most: int = 4) -> list[str]:
+    """A row's images as ``data:`` URIs, decoded and encoded anew, so that nothing but pixels gets through."""
+    return [uri for image in (_cell(row, "images") or [])[:most] if (uri := _image_uri(image))]
 
 
 def user_text(prompt_text: str) -> str:
@@ -162,61 +127,61 @@ def user_text(prompt_text: str) -> str:
     return text.removeprefix("user\n")
 
 
-def _question(prompt: Any) -> str:
-    """The text of the last user message, without placeholders and runs of white space."""
-    if not isinstance(prompt, list):
-        return ""
-    for message in reversed(prompt):
-        if isinstance(message, dict) and message.get("role") == "user":
-            content = message.get("content")
-            if isinstance(content, list):
-                content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-            return _plain(str(content or ""))
-    return ""
+def _question(messages: list[dict[str, Any]]) -> str:
+    """The text of the last user message."""
+    content = next((each["content"] for each in reversed(messages) if each["role"] == "user"), "")
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content)
+    return _plain(content)
 
 
 def _plain(text: str) -> str:
+    """Text without image placeholders and runs of white space."""
     return _SPACE.sub(" ", _MEDIA.sub("", text)).strip()
 
 
-def _column(path: Path, name: str) -> list[Any]:
-    file = pq.ParquetFile(path)
-    if name not in file.schema_arrow.names:
-        return [None] * file.metadata.num_rows
-    return file.read(columns=[name]).column(name).to_pylist()
+def _read(path: Path) -> list[DataRow]:
+    """The rows of a file, without their images."""
+    table = pq.ParquetFile(path).read(columns=["data_source", "prompt", "reward_model", "extra_info"])
+    return [
+        DataRow(
+            path=path,
+            position=position,
+            source=row["data_source"],
+            index=(row.get("extra_info") or {}).get("index"),
+            question=_question(row["prompt"]),
+            truth=str(row["reward_model"].get("ground_truth")),
+        )
+        for position, row in enumerate(table.to_pylist())
+    ]
 
 
-def _cell(ref: RowRef, name: str) -> Any:
-    file = pq.ParquetFile(ref.path)
+def _cell(row: DataRow, name: str) -> Any:
+    file = pq.ParquetFile(row.path)
     if name not in file.schema_arrow.names:
         return None
-    first = 0
+    position = row.position
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).num_rows
-        if ref.position < first + size:
+        if position < size:
             # In small batches: a row group of a file of images can be larger than the memory.
-            for batch in file.iter_batches(batch_size=32, row_groups=[group], columns=[name]):
-                if ref.position < first + batch.num_rows:
-                    return batch.column(0)[ref.position - first].as_py()
-                first += batch.num_rows
-        first += size
+            batches = file.iter_batches(batch_size=32, row_groups=[group], columns=[name])
+            batch = next(itertools.islice(batches, position // 32, None))
+            return batch.column(0)[position % 32].as_py()
+        position -= size
     return None
 
 
-def _image_uri(image: Any) -> str | None:
-    content = image.get("bytes") if isinstance(image, dict) else image
-    if not isinstance(content, bytes):
-        path = image.get("path") if isinstance(image, dict) else image
-        if not isinstance(path, str) or not Path(path).is_file():
-            return None
-        content = Path(path).read_bytes()
+def _image_uri(image: dict[str, Any]) -> str | None:
+    """An image of the data (its bytes, or the path of its file); None where it cannot be decoded."""
     try:
+        content = image.get("bytes") or Path(image.get("path") or "").read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
             picture = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    kind, options = ("webp", {"quality": 80, "method": 4}) if max(picture.size) > 160 else ("png", {})
     buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=80, method=4) if max(picture.size) > 160 else picture.save(buffer, "PNG")
-    kind = "webp" if max(picture.size) > 160 else "png"
+    picture.save(buffer, kind, **options)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

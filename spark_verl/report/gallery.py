@@ -7,14 +7,20 @@ others. Dumps are ordered by random ids, so the first rows are a random choice.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from spark_verl.report.data_rows import RowRef, user_text
-from spark_verl.report.run import Run
+from spark_verl.report.data_rows import DataRow, images, user_text
+from spark_verl.report.frame import Run
+from spark_verl.report.section import Missing, Section, lacking
 from spark_verl.report.style import NAMES
 from spark_verl.runs import dumps
+from spark_verl.runs.dumps import Row
+from spark_verl.runs.validation import QUANTITIES
+from spark_verl.vocabulary import UNDECIDED, Correctness, Objective, Source, Status
 
 LONGEST_TEXT = 3000
 """Characters of a prompt or response that are shown; of a longer one its beginning and its end."""
@@ -26,6 +32,17 @@ MOST_ROWS = 50_000
 
 MOST_SAMPLES = 8
 """Responses of a group that are shown."""
+
+NO_DUMPS = (
+    "there are neither rollout nor validation dumps",
+    "set trainer.rollout_data_dir and trainer.validation_data_dir",
+)
+DATA_BACK = "copy the data files to where the config has them, or into RUN_DIR/data"
+NO_DATA = ("the run's data files are not known", "copy them into RUN_DIR/data")
+NO_INDEX = (
+    "several rows of the data have the same question and answer, and the dump does not say which one it was",
+    "dump with a version that writes the column `index`, and give each row of the data its own extra_info.index",
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class Sample:
     """A prompt with its responses.
 
     Attributes:
-        objective: One of :data:`dumps.OBJECTIVES`.
+        objective: What it is trained for.
         prompt: Its text.
         truth: Ground truth: the accepted answer, or the right verdict.
         replies: In order.
@@ -70,7 +87,7 @@ class Sample:
     @property
     def name(self) -> str:
         """Of the objective."""
-        return NAMES[self.objective]
+        return NAMES[Objective(self.objective)]
 
     @property
     def gist(self) -> str:
@@ -97,7 +114,7 @@ class Gallery:
         families: Groups from training.
         kinds: (heading, samples), held out where there was validation.
         held_out: Whether ``kinds`` are held out.
-        without_image: Samples whose image could not be told.
+        without_image: Samples of which it cannot be told which row of the data they are.
     """
 
     name: str
@@ -106,22 +123,51 @@ class Gallery:
     held_out: bool = False
     without_image: int = 0
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not self.families and not self.kinds
 
-Row = dict[str, Any]
 
-KINDS: tuple[tuple[str, str, Callable[[Row], bool]], ...] = (
-    ("Policy: right", "policy", lambda row: mark_of(row) == "right"),
-    ("Policy: wrong", "policy", lambda row: mark_of(row) != "right"),
-    ("Pointwise: right verdict", "pointwise", lambda row: mark_of(row) == "right"),
-    ("Pointwise: wrong verdict", "pointwise", lambda row: mark_of(row) != "right"),
-    ("Pairwise: right verdict", "pairwise", lambda row: mark_of(row) == "right"),
-    ("Pairwise: wrong verdict", "pairwise", lambda row: mark_of(row) != "right"),
-    ("Reflection: fixed", "reflection", lambda row: row.get("about") == "wrong" and mark_of(row) == "right"),
-    ("Reflection: broken", "reflection", lambda row: row.get("about") == "right" and mark_of(row) != "right"),
-    ("Reflection: not fixed", "reflection", lambda row: row.get("about") == "wrong" and mark_of(row) != "right"),
-    ("Reflection: kept", "reflection", lambda row: row.get("about") == "right" and mark_of(row) == "right"),
+KINDS: tuple[tuple[str, Objective, Correctness | None, bool], ...] = (
+    ("Policy: right", Objective.POLICY, None, True),
+    ("Policy: wrong", Objective.POLICY, None, False),
+    ("Pointwise: right verdict", Objective.POINTWISE, None, True),
+    ("Pointwise: wrong verdict", Objective.POINTWISE, None, False),
+    ("Pairwise: right verdict", Objective.PAIRWISE, None, True),
+    ("Pairwise: wrong verdict", Objective.PAIRWISE, None, False),
+    ("Reflection: fixed", Objective.REFLECTION, Correctness.WRONG, True),
+    ("Reflection: broken", Objective.REFLECTION, Correctness.RIGHT, False),
+    ("Reflection: not fixed", Objective.REFLECTION, Correctness.WRONG, False),
+    ("Reflection: kept", Objective.REFLECTION, Correctness.RIGHT, True),
 )
-"""(Heading, objective, which rows)."""
+"""(Heading, objective, what the candidate shown is if that matters, whether the response is right)."""
+
+SHOWN = {Source.ANSWER: "bare answer", Source.COT: "whole response"}
+ABOUT = {Correctness.RIGHT: "right candidate", Correctness.WRONG: "wrong candidate"}
+
+
+def gallery(runs: Sequence[Run]) -> Section:
+    """Samples of every run: fewer of each where there are two."""
+    collected = {run.name: collect(run, *((3, 2) if len(runs) == 1 else (1, 1))) for run in runs}
+    missing = lacking(runs, lambda run: collected[run.name].empty, "Samples", NO_DUMPS)
+    for run in runs:
+        count = collected[run.name].without_image
+        if count and run.data.absent:
+            why = f"not on this machine: {', '.join(run.data.absent)}"
+            missing.append(Missing(run.name, "Images of samples", why, DATA_BACK))
+        elif count and not any(run.data.files.values()):
+            missing.append(Missing(run.name, "Images of samples", *NO_DATA))
+        elif count:
+            missing.append(Missing(run.name, f"Images of {count} of the samples", *NO_INDEX))
+    return Section(
+        "gallery",
+        "Samples",
+        "The first that fit in each dump, whose order is random; nothing was picked by eye. What a model wrote is "
+        "shown as plain text.",
+        missing=missing,
+        content={"galleries": [found for found in collected.values() if not found.empty]},
+    )
 
 
 def collect(run: Run, families: int = 3, per_kind: int = 2) -> Gallery:
@@ -132,49 +178,54 @@ def collect(run: Run, families: int = 3, per_kind: int = 2) -> Gallery:
         families: Groups from training, spread over the run.
         per_kind: Samples of each of :data:`KINDS`.
     """
-    gallery = Gallery(run.name)
-    for step in dumps.spread(run.rollout_files, families) if families > 1 else list(run.rollout_files)[-1:]:
-        if (family := _family(run, step)) is not None:
-            gallery.families.append(family)
-    before: dict[tuple[str, str], Row] = {}
-    if run.validation_files:
-        steps = list(run.validation_files)
-        rows = _rows(run.validation_files[steps[-1]])
-        before = _unique(_rows(run.validation_files[steps[0]])) if len(steps) > 1 else {}
-        gallery.held_out = True
-    else:
-        rows = _rows(run.rollout_files[max(run.rollout_files)]) if run.rollout_files else []
-    split = "val" if gallery.held_out else "train"
-    refs = _references(run, split, rows)
+    found = Gallery(run.name, held_out=bool(run.validation_files))
+    for step, path in dumps.spread(run.rollout_files, families).items():
+        _add_family(found, run, step, _rows(path))
+    paths = list((run.validation_files or run.rollout_files).values())
+    if not paths:
+        return found
+    rows = _rows(paths[-1])
+    refs = _references(run, "val" if found.held_out else "train", rows)
     for row, ref in zip(rows, refs, strict=True):
         if not row.get("about") and ref is not None:
-            row["about"] = {"spark/reflection": "wrong", "spark/reflection_keep": "right"}.get(run.data.source_of(ref))
-    unique_after = _unique(rows)
-    for heading, objective, fits in KINDS:
-        fitting = [i for i, row in enumerate(rows) if dumps.objective_of(row) == objective and fits(row)]
-        known = sorted(fitting, key=lambda i: refs[i] is None)[:per_kind]
+            row["about"] = _KEEP_OR_FIX.get(ref.source)
+    before = _unique(_rows(paths[0])) if found.held_out and len(paths) > 1 else {}
+    after = _unique(rows)
+    for heading, objective, about, right in KINDS:
+        fitting = [
+            (row, ref)
+            for row, ref in zip(rows, refs, strict=True)
+            if row["objective"] == objective
+            and (about is None or row.get("about") == about)
+            and (mark_of(row) == Correctness.RIGHT) == right
+        ]
         samples = []
-        for i in known:
-            earlier = before.get(_identity(rows[i])) if _identity(rows[i]) in unique_after else None
-            replies = [_reply(earlier, "before")] if earlier else []
-            replies.append(_reply(rows[i], "after" if earlier else "response"))
-            samples.append(_sample(run, rows[i], replies, refs[i]))
+        for row, ref in sorted(fitting, key=lambda pair: pair[1] is None)[:per_kind]:
+            earlier = before.get(_identity(row)) if _identity(row) in after else None
+            replies = [_reply(earlier, "before"), _reply(row, "after")] if earlier else [_reply(row, "response")]
+            samples.append(_sample(row, replies, ref))
+            found.without_image += ref is None
         if samples:
-            gallery.kinds.append((heading, samples))
-    shown = [sample for _, samples in gallery.kinds for sample in samples] + [f.question for f in gallery.families]
-    gallery.without_image = sum(not sample.images for sample in shown)
-    return gallery
+            found.kinds.append((heading, samples))
+    return found
+
+
+_KEEP_OR_FIX = {
+    QUANTITIES["reflection_fix_rate"].source: Correctness.WRONG,
+    QUANTITIES["reflection_keep_rate"].source: Correctness.RIGHT,
+}
+"""Data source of a held-out reflection prompt → what the attempt in it is."""
 
 
 def mark_of(row: Row) -> str:
     """ "right", "wrong", "unparsable" or "not verified"."""
-    if row.get("status") in ("timeout", "error"):
-        return "not verified"
-    accuracy = dumps.number(row.get("acc"))
-    accuracy = dumps.number(row.get("score")) if accuracy is None else accuracy
-    if accuracy is not None and accuracy > 0.5:
-        return "right"
-    return "unparsable" if row.get("status") == "unparsable" else "wrong"
+    status = row.get("status")
+    if status in UNDECIDED:
+        return Correctness.NOT_VERIFIED.replace("_", " ")
+    accuracy = row["score"] if row.get("acc") is None else row["acc"]
+    if accuracy > 0.5:
+        return Correctness.RIGHT
+    return Status.UNPARSABLE if status == Status.UNPARSABLE else Correctness.WRONG
 
 
 def shorten(text: str, limit: int = LONGEST_TEXT) -> str:
@@ -185,86 +236,73 @@ def shorten(text: str, limit: int = LONGEST_TEXT) -> str:
     return f"{text[:head]}\n[… {len(text) - head - tail:,} characters left out …]\n{text[-tail:]}"
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else shorten(value if isinstance(value, str) else str(value))
-
-
-def _rows(path) -> list[Row]:
-    return [row for row, _ in zip(dumps.rows(path), range(MOST_ROWS), strict=False)]
+def _rows(path: Path) -> list[Row]:
+    return list(islice(dumps.rows(path), MOST_ROWS))
 
 
 def _identity(row: Row) -> tuple[str, str]:
     return str(row.get("input")), str(row.get("gts"))
 
 
-def _unique(rows: Iterable[Row]) -> dict[tuple[str, str], Row]:
+def _unique(rows: Sequence[Row]) -> dict[tuple[str, str], Row]:
     """Rows whose prompt and ground truth no other row of the dump has: the same prompt in another dump is theirs."""
-    rows = list(rows)
     counts = Counter(_identity(row) for row in rows)
     return {_identity(row): row for row in rows if counts[_identity(row)] == 1}
 
 
-def _references(run: Run, split: str, rows: list[Row]) -> list[RowRef | None]:
+def _references(run: Run, split: str, rows: Sequence[Row]) -> list[DataRow | None]:
     """The data row of each dumped row, where it can be told; of a judge row in training, that of its parent."""
-    prompts = {dumps.group_of(row): row for row in rows if dumps.objective_of(row) == "policy"}
+    prompts = {dumps.group_of(row): row for row in rows if row["objective"] == Objective.POLICY}
     found = []
     for row in rows:
-        source = row
-        if split == "train" and dumps.objective_of(row) != "policy":
-            source = prompts.get(str(row.get("parent")), row)
-        index = row.get("index")
-        found.append(run.data.row_of(split, str(source.get("input", "")), str(source.get("gts")), index))
+        source = prompts.get(str(row.get("parent")), row) if split == "train" else row
+        found.append(run.data.row_of(split, str(source.get("input", "")), str(source.get("gts")), row.get("index")))
     return found
 
 
 def _reply(row: Row, label: str) -> Reply:
-    return Reply(label, _text(row.get("output")), shorten(str(row.get("answer") or ""), 200), mark_of(row))
+    text, answer = (str(row.get(name) or "") for name in ("output", "answer"))
+    return Reply(label, shorten(text), shorten(answer, 200), mark_of(row))
 
 
-def _sample(run: Run, row: Row, replies: list[Reply], ref: RowRef | None) -> Sample:
-    about, source = row.get("about"), row.get("source")
-    shown = {"answer": "bare answer", "cot": "whole response"}.get(source) if isinstance(source, str) else None
-    truth = {"right": "right candidate", "wrong": "wrong candidate"}.get(about) if isinstance(about, str) else None
+def _sample(row: Row, replies: Sequence[Reply], ref: DataRow | None, after: str = "") -> Sample:
+    detail: list[Any] = [ABOUT.get(row.get("about")), SHOWN.get(row.get("source"))]
     return Sample(
-        objective=dumps.objective_of(row) or "policy",
+        objective=row["objective"],
         prompt=shorten(user_text(str(row.get("input", "")))),
         truth=shorten(str(row.get("gts", "")), 200),
         replies=tuple(replies),
-        images=tuple(run.data.images(ref)) if ref is not None else (),
-        detail=", ".join(part for part in (truth, shown) if part),
+        images=tuple(images(ref)) if ref is not None else (),
+        detail=", ".join(part for part in detail if part),
+        after=after,
     )
 
 
-def _family(run: Run, step: int) -> Family | None:
-    """The first group of a step with most kinds of judge prompts, one with an image before others."""
-    rows = _rows(run.rollout_files[step])
-    members: dict[str, list[Row]] = defaultdict(list)
+def _add_family(found: Gallery, run: Run, step: int, rows: Sequence[Row]) -> None:
+    """Add the first group of a step with most kinds of judge prompts, one with an image before others."""
+    groups: dict[str, list[Row]] = defaultdict(list)
     children: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if dumps.objective_of(row) == "policy":
-            members[dumps.group_of(row)].append(row)
-        elif dumps.objective_of(row):
-            children[str(row.get("parent"))][dumps.group_of(row)].append(row)
-    if not members:
-        return None
-
-    def reference(uid: str) -> RowRef | None:
-        row = members[uid][0]
-        return run.data.row_of("train", str(row.get("input", "")), str(row.get("gts")), row.get("index"))
+    refs: dict[str, DataRow | None] = {}
+    for row, ref in zip(rows, _references(run, "train", rows), strict=True):
+        uid = dumps.group_of(row)
+        if row["objective"] == Objective.POLICY:
+            groups[uid].append(row)
+            refs.setdefault(uid, ref)
+        else:
+            children[str(row.get("parent"))][uid].append(row)
+    if not groups:
+        return
 
     def rank(uid: str) -> tuple[int, bool]:
-        kinds = {dumps.objective_of(group[0]) for group in children.get(uid, {}).values()}
-        return -len(kinds), reference(uid) is None
+        kinds = {group[0]["objective"] for group in children[uid].values()}
+        return -len(kinds), refs[uid] is None
 
-    uid = min(members, key=rank)
-
-    def sample(group: list[Row], ref: RowRef | None) -> Sample:
+    def sample(group: Sequence[Row], ref: DataRow | None = None, after: str = "") -> Sample:
         replies = [_reply(row, f"sample {number}") for number, row in enumerate(group[:MOST_SAMPLES], start=1)]
-        return _sample(run, group[0], replies, ref)
+        return _sample(group[0], replies, ref, after)
 
-    question = sample(members[uid], reference(uid))
-    return Family(
-        step,
-        question,
-        tuple(replace(sample(group, None), after=question.prompt) for group in children.get(uid, {}).values()),
-    )
+    uid = min(groups, key=rank)
+    question = sample(groups[uid], refs[uid])
+    shown = tuple(sample(group, after=question.prompt) for group in children[uid].values())
+    found.families.append(Family(step, question, shown))
+    found.without_image += refs[uid] is None

@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from spark_verl.report import sections
-from spark_verl.report.run import Run
+from spark_verl.report import cost, judging, learning, rewards
+from spark_verl.report.counters import counters
+from spark_verl.report.frame import Run
+from spark_verl.report.gallery import gallery
+from spark_verl.report.head import head
+from spark_verl.report.section import Missing
+from spark_verl.report.settings import settings
 from spark_verl.report.style import Chart, Drawn, render
+
+PARTS = (
+    learning.before_after,
+    learning.curves,
+    judging.balance,
+    judging.self_confirmation,
+    rewards.rewards,
+    rewards.lengths,
+    cost.time,
+    counters,
+    gallery,
+    settings,
+)
+"""What makes each section of the page of one or two runs, in order."""
 
 # What HTML does not allow in text, and marks that change the order in which neighbouring text is shown.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _DIRECTION = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that can be written.
+
+    Attributes:
+        html: The page.
+        pngs: Its charts, ``{file name: PNG}``.
+        missing: What could not be shown.
+    """
+
+    html: str
+    pngs: dict[str, bytes]
+    missing: list[Missing]
 
 
 def clean(text: Any) -> str:
@@ -30,7 +64,7 @@ def clean(text: Any) -> str:
 
 def environment() -> Environment:
     """The template environment: everything that is put in is cleaned and escaped."""
-    env = Environment(
+    return Environment(
         loader=PackageLoader("spark_verl.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -38,57 +72,47 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
-    return env
 
 
-def build(runs: list[Run], draw: Callable[[Chart], Drawn] = render) -> tuple[str, dict[str, bytes]]:
+def build(runs: Sequence[Run], draw: Callable[[Chart], Drawn] = render) -> Page:
     """The page and its charts.
 
     Args:
         runs: The run, and maybe one to compare it with.
         draw: Draws a chart.
-
-    Returns:
-        The HTML, and ``{file name: PNG}``.
     """
-    drawn: dict[str, Drawn] = {}
-
-    def chart(found: Chart | None) -> Drawn | None:
-        if found is None:
-            return None
-        if found.table and len(runs) == 1:
-            found = replace(found, table=found.table.without("run"))
-        drawn[found.name] = draw(found)
-        return drawn[found.name]
-
-    parts = sections.build(runs)
+    parts = [part(runs) for part in PARTS]
     for part in parts:
-        part.drawn = [one for one in (chart(found) for found in part.charts) if one is not None]
+        part.charts = [chart for chart in part.charts if chart]
+        part.tables = [(title, table) for title, table in part.tables if table]
+        part.findings = [(name, text) for name, text in part.findings if text]
         if len(runs) == 1:
+            part.charts = [replace(chart, table=chart.table.without("run")) for chart in part.charts]
             part.tables = [(title, table.without("run")) for title, table in part.tables]
-    template = environment().get_template("report.html.jinja")
-    html = template.render(
-        runs=runs,
-        parts=parts,
-        head=sections.head(runs),
-        facts=sections.facts,
-        warnings=sections.warnings,
-        written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    drawn = {chart.name: draw(chart) for part in parts for chart in part.charts}
+    html = (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            heads=[head(run) for run in runs],
+            parts=parts,
+            drawn=drawn,
+            written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        )
     )
-    return html, {f"{name}.png": one.png for name, one in drawn.items()}
+    pngs = {f"{name}.png": one.png for name, one in drawn.items()}
+    return Page(html, pngs, [note for part in parts for note in part.missing])
 
 
-def write(runs: list[Run], output: Path | None = None) -> Path:
-    """Write ``report.html`` and ``report/*.png`` into the first run's folder (or ``output``).
+def write(page: Page, folder: Path) -> Path:
+    """Write ``report.html`` and ``report/*.png`` into a folder.
 
     Returns:
         Path of the HTML file.
     """
-    folder = output or runs[0].folder
-    html, pngs = build(runs)
     (folder / "report").mkdir(parents=True, exist_ok=True)
-    for name, png in pngs.items():
+    for name, png in page.pngs.items():
         (folder / "report" / name).write_bytes(png)
     path = folder / "report.html"
-    path.write_text(html, encoding="utf-8")
+    path.write_text(page.html, encoding="utf-8")
     return path

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -19,14 +20,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-INK = "#1c2128"
-MUTED = "#5c6673"
-GRID = "#dfe3e8"
+from spark_verl.vocabulary import Objective
+
+STYLE = matplotlib.rc_params_from_file(
+    Path(__file__).with_name("templates") / "charts.mplstyle", use_default_template=False
+)
+INK, MUTED, GRID = (STYLE[name] for name in ("text.color", "axes.labelcolor", "grid.color"))
 BAND = "#e6f0e9"
 OTHER = "#7d8590"
 """The run that is compared with."""
 
-COLOURS = {"policy": "#0a67c4", "pointwise": "#a84409", "pairwise": "#04492c", "reflection": "#8b4b7f"}
+COLOURS = {
+    Objective.POLICY: "#0a67c4",
+    Objective.POINTWISE: "#a84409",
+    Objective.PAIRWISE: "#04492c",
+    Objective.REFLECTION: "#8b4b7f",
+}
 STAGES = ("#0a67c4", "#e69f00", "#04492c", "#8b4b7f", "#56a9d9", "#a84409", "#8a7a1f", "#8d99a6")
 
 DARK = {
@@ -47,58 +56,14 @@ DARK = {
 """Light colour → dark colour."""
 
 NAMES = {
-    "policy": "Policy",
-    "pointwise": "Judge, pointwise",
-    "pairwise": "Judge, pairwise",
-    "reflection": "Reflection",
+    Objective.POLICY: "Policy",
+    Objective.POINTWISE: "Judge, pointwise",
+    Objective.PAIRWISE: "Judge, pairwise",
+    Objective.REFLECTION: "Reflection",
 }
 
-RC = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.0,
-    # A data source or a stage may be called anything; "$" must not start a formula.
-    "text.parse_math": False,
-    "text.color": INK,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 7.0,
-    "axes.labelsize": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "xtick.color": GRID,
-    "ytick.color": GRID,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "ytick.major.size": 0,
-    "xtick.major.size": 3,
-    "lines.linewidth": 1.9,
-    "lines.solid_capstyle": "round",
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "legend.labelcolor": INK,
-    "legend.handlelength": 1.6,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.h_pad": 0.06,
-    "figure.constrained_layout.w_pad": 0.06,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "spark_verl",
-}
+DASHED = (0, (4, 2))
+DOTTED = (0, (1, 2))
 
 WIDE_INCHES = 9.6
 NARROW_INCHES = 3.7
@@ -109,13 +74,13 @@ class Table:
     """The numbers behind a chart: ``header`` and rows of the same length."""
 
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: Sequence[tuple[str, ...]]
 
     def without(self, name: str) -> Table:
         """The table without its first column, if that is called ``name``."""
         if self.header[0] != name:
             return self
-        return Table(self.header[1:], tuple(row[1:] for row in self.rows))
+        return Table(self.header[1:], [row[1:] for row in self.rows])
 
 
 @dataclass(frozen=True)
@@ -137,7 +102,7 @@ class Chart:
     draw: Callable[[Figure, bool], None]
     wide: float
     narrow: float
-    table: Table | None = None
+    table: Table
 
 
 @dataclass(frozen=True)
@@ -153,7 +118,7 @@ def render(chart: Chart) -> Drawn:
     """Draw both versions in both colour schemes, and the wide one as a PNG on white."""
     uris: dict[str, str] = {}
     png = b""
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(STYLE):
         for version, width, height in (("wide", WIDE_INCHES, chart.wide), ("narrow", NARROW_INCHES, chart.narrow)):
             figure = Figure(figsize=(width, height))
             chart.draw(figure, version == "narrow")
@@ -186,18 +151,61 @@ def _uri(svg: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
+def panels(figure: Figure, count: int, columns: int, **share: Any) -> list[Axes]:
+    """That many panels, row by row in a grid of so many columns; ``share``: sharex, sharey."""
+    grid = figure.subplots(-(-count // columns), columns, squeeze=False, **share).ravel()
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return list(grid[:count])
+
+
+def legend_above(figure: Figure, drawn: Sequence[Axes], columns: int) -> None:
+    """One legend for all panels, each label once: a run that is compared may have what the first one lacks."""
+    found: dict[str, Any] = {}
+    for axes in drawn:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(list(found.values()), list(found), loc="outside upper left", ncols=columns)
+
+
+def colour_of(objective: Objective, number: int) -> str:
+    """The objective's colour in the first run, grey in the one that it is compared with."""
+    return OTHER if number else COLOURS[objective]
+
+
+def dash_of(number: int) -> str | tuple[int, tuple[int, int]]:
+    """A line of the first run is solid, one of the run that it is compared with is dashed."""
+    return DASHED if number else "-"
+
+
+def told_apart(names: Sequence[str], other: str) -> str:
+    """For a caption: which run is which; ``other``: how the second one looks."""
+    return f" Colour: {names[0]}; {other}: {names[1]}." if len(names) > 1 else ""
+
+
 def percent_axis(axes: Axes, low: float = 0.0, high: float = 1.0) -> None:
     """A y axis in percent with room above and below the extremes."""
     margin = 0.03 * (high - low)
     axes.set_ylim(low - margin, high + margin)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    axes.yaxis.set_major_formatter(percent_ticks)
 
 
-def step_axis(axes: Axes, label: bool = True) -> None:
-    """An x axis with whole training steps."""
+percent_ticks = FuncFormatter(lambda value, _: f"{100 * value:.0f} %")
+
+
+def step_axis(axes: Axes) -> None:
+    """An x axis with whole training steps, named in the last row of panels."""
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if label:
+    if axes.get_subplotspec().is_last_row():
         axes.set_xlabel("training step")
+
+
+def name_axis(axes: Axes, names: Sequence[str], narrow: bool) -> None:
+    """A y axis with a name for each row, the first on top, and a grid of values."""
+    axes.set_yticks(range(len(names)), [name.replace(", ", ",\n") if narrow else name for name in names])
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
 
 
 def nothing(axes: Axes, text: str) -> None:
@@ -211,10 +219,6 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}\u00a0%"
 
 
-def legend_of(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
-    """Handles and labels of all panels, each label once: a run that is compared may have what the first one lacks."""
-    found: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values()), list(found)
+def points(value: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * value:+.1f}\u00a0points".replace("-", "\u2212")

@@ -5,16 +5,19 @@ fetches and resizes them once more before that: about 4n times per group, althou
 prompts built from it share the very same images. :class:`MediaCache` makes that once. The cached objects are the ones
 verl's own code produced, so the tensors are the same.
 
-Entries are keyed by the identity of the image objects and live as long as their group: identity is exact (no hashing
-of pixels), and a group's judge prompts reuse its image objects by construction.
+Entries are keyed by the identity of the image objects and live as long as a prompt that shows them: identity is exact
+(no hashing of pixels), and a group's judge prompts reuse its image objects by construction.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
-from collections.abc import Awaitable, Callable, Hashable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator, Hashable
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 MEDIA_KEYS = ("image", "image_url", "video", "audio")
@@ -31,6 +34,7 @@ class MediaCache:
         self._lock = threading.Lock()
         self._entries: dict[Hashable, tuple[Future, Any]] = {}
         self._keys_of_object: dict[int, set[Hashable]] = {}
+        self._holders: Counter[int] = Counter()
         self.computed = 0
         self.reused = 0
 
@@ -86,6 +90,21 @@ class MediaCache:
             self._entries.pop(key, None)
         future.set_exception(error)
 
+    @contextmanager
+    def holding(self, objects: list[Any]) -> Generator[None, None, None]:
+        """Keep what is computed from these objects for as long as the context lasts, or another one that holds them."""
+        with self._lock:
+            self._holders.update(map(id, objects))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders.subtract(map(id, objects))
+                unheld = [each for each in objects if self._holders[id(each)] <= 0]
+                for each in unheld:
+                    del self._holders[id(each)]
+            self.release(unheld)
+
     def release(self, objects: list[Any]) -> None:
         """Forget everything computed from these objects, and from what was computed from them."""
         with self._lock:
@@ -115,37 +134,57 @@ def _media_in(value: Any) -> list[Any]:
     return [item for kind in value if isinstance(kind, list) for item in kind] if isinstance(value, tuple) else []
 
 
-def share_image_processing(processor: Any, cache: MediaCache) -> None:
-    """Make a Hugging Face processor run its image processor once per list of image objects.
+class SharedImageProcessor:
+    """A Hugging Face image processor that is run once per list of image objects; all else is the plain one's.
 
-    The image processor stays the same object with the same attributes; its class becomes a subclass whose call looks
-    into ``cache`` first. Tokenization is untouched, so the token ids are the processor's own for every prompt.
+    A copy of it, or what is unpickled in another process, is the plain processor.
 
     Args:
-        processor: A processor with an ``image_processor``; None and processors without one are left alone.
+        plain: The image processor.
         cache: Where results live; keyed by image identity and keyword arguments.
     """
-    image_processor = getattr(processor, "image_processor", None)
-    if image_processor is None or getattr(image_processor, "shares_media", False):
-        return
-    plain_class = type(image_processor)
 
-    class SharedImageProcessor(plain_class):
-        # The cache is reached through the closure, not an attribute: processors are deep-copied and serialized.
-        shares_media = True
+    def __init__(self, plain: Any, cache: MediaCache) -> None:
+        self._plain = plain
+        self._cache = cache
 
-        def __call__(self, images=None, *args, **kwargs):
-            if args or not isinstance(images, list) or not images:
-                return super().__call__(images, *args, **kwargs)
-            owners = [image for item in images for image in (item if isinstance(item, list) else [item])]
-            options = tuple(sorted((name, repr(value)) for name, value in kwargs.items()))
-            key = ("image_processor", tuple(map(id, owners)), options)
-            features = cache.get(key, owners, lambda: plain_class.__call__(self, images, **kwargs))
-            # A shallow copy: processors pop and add keys, the tensors themselves are never written to.
-            return type(features)(dict(features))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
 
-    SharedImageProcessor.__name__ = SharedImageProcessor.__qualname__ = plain_class.__name__
-    image_processor.__class__ = SharedImageProcessor
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self._plain, memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self._plain,)
+
+    def __call__(self, images: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if args or not isinstance(images, list) or not images:
+            return self._plain(images, *args, **kwargs)
+        owners = [image for item in images for image in (item if isinstance(item, list) else [item])]
+        options = tuple(sorted((name, repr(value)) for name, value in kwargs.items()))
+        key = ("image_processor", tuple(map(id, owners)), options)
+        features = self._cache.get(key, owners, lambda: self._plain(images, **kwargs))
+        # A shallow copy: processors pop and add keys, the tensors themselves are never written to.
+        return type(features)(dict(features))
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def share_image_processing(processor: Any, cache: MediaCache) -> None:
+    """Have a Hugging Face processor run its image processor once per list of image objects.
+
+    Tokenization is untouched, so the token ids are the processor's own for every prompt.
+
+    Args:
+        processor: Its ``image_processor`` is replaced by a :class:`SharedImageProcessor`; None and processors without
+            one are left alone.
+        cache: Where results live.
+    """
+    plain = getattr(processor, "image_processor", None)
+    if plain is not None and not isinstance(plain, SharedImageProcessor):
+        processor.image_processor = SharedImageProcessor(plain, cache)
 
 
 def share_media_fetching(dataset_cls: type, cache: MediaCache) -> type:
@@ -156,12 +195,12 @@ def share_media_fetching(dataset_cls: type, cache: MediaCache) -> type:
         cache: Where results live.
     """
 
-    def shared(plain: Callable[..., Awaitable[Any]]):
-        async def wrapper(messages, image_patch_size=14, config=None):
+    def shared(name: str, plain: Callable[..., Awaitable[Any]]) -> staticmethod:
+        async def wrapper(messages: list[dict], image_patch_size: int = 14, config: Any = None) -> Any:
             owners = media_objects(messages)
-            key = (plain.__name__, tuple(map(id, owners)), image_patch_size)
+            key = (name, tuple(map(id, owners)), image_patch_size)
 
-            async def compute():
+            async def compute() -> Any:
                 return await plain(messages, image_patch_size=image_patch_size, config=config)
 
             if not owners:
@@ -175,7 +214,7 @@ def share_media_fetching(dataset_cls: type, cache: MediaCache) -> type:
         return staticmethod(wrapper)
 
     methods = {
-        name: shared(getattr(dataset_cls, name))
+        name: shared(name, getattr(dataset_cls, name))
         for name in ("process_multi_modal_info", "process_vision_info")
         if hasattr(dataset_cls, name)
     }

@@ -1,8 +1,13 @@
-"""The sampler: waits until a step's policy and judge rollouts have all ended, and says which row is which."""
+"""The sampler: waits until a step's policy and judge rollouts have all ended, and says which row is which.
+
+policy and judge prompts: pending ──► running ──► finished | failure        (nothing pending or running: the step
+rows of the finished ones ──► one batch, each row with the tag of its prompt                          is complete)
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
@@ -10,24 +15,23 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
-
-POLICY = {"role": "policy", "objective": "policy"}
-"""The ``spark`` tag of rows that come from the data set."""
+from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
+from spark_verl.vocabulary import Outcome
 
 
 class SparkReplayBuffer(ReplayBuffer):
     """verl's synchronous replay buffer, with judge rows and a fast poll.
 
     A judge prompt is registered before its parent's status becomes terminal, so "nothing pending, nothing running"
-    means that the step is complete, judge rows included. Every row's tag gets a ``spark`` dictionary with at least
-    ``role`` and ``objective``.
+    means that the step is complete, judge rows included. Every row's tag then says what the row is
+    (:func:`spark_verl.rollout.tags.row_of`).
 
     Args:
         poll_interval: Seconds between two looks at TransferQueue; verl's default is 2.
         kwargs: As for verl's class.
     """
 
-    prompt_tags: dict[str, dict] = {}
+    prompt_tags: dict[str, Tag] = {}
     """``{uid: tag}`` of all policy and judge prompts of the last training step."""
 
     @SkipManager.annotate_tq(role="rollout_tq", phase="sample")
@@ -66,9 +70,8 @@ class SparkReplayBuffer(ReplayBuffer):
             )
         order = sorted(range(len(rows.keys)), key=rows.keys.__getitem__)
         rows.reorder(order)
-        for key, tag in zip(rows.keys, rows.tags, strict=True):
-            spark = prompt_tags.get(key.split("_")[0], {}).get("spark", {})
-            tag["spark"] = spark if "role" in spark else POLICY
+        for i, key in enumerate(rows.keys):
+            rows.tags[i] = put_row(rows.tags[i], row_of(prompt_tags.get(key.split("_")[0], {})))
         if rows.keys:
             # verl reads the tags back from TransferQueue with every put, so they have to be there as well.
             tq.kv_batch_put(keys=rows.keys, partition_id=partition_id, tags=rows.tags)
@@ -79,7 +82,7 @@ class SparkReplayBuffer(ReplayBuffer):
         return rows, transform_metrics(prompt_tags, failed)
 
 
-def transform_metrics(prompt_tags: dict[str, dict], failed_groups: int) -> dict[str, float]:
+def transform_metrics(prompt_tags: Mapping[str, Tag], failed_groups: int) -> dict[str, float]:
     """What the judge transform of a step did.
 
     Args:
@@ -91,19 +94,17 @@ def transform_metrics(prompt_tags: dict[str, dict], failed_groups: int) -> dict[
         groups, failed groups.
     """
     metrics: dict[str, float] = {"spark/failed_groups": failed_groups}
-    seconds = 0.0
-    for tag in prompt_tags.values():
-        spark = tag.get("spark", {})
-        seconds += spark.get("transform_s", 0.0)
-        for kind in ("skipped", "adapted"):
-            for reason, count in spark.get(kind, {}).items():
+    records = [record for tag in prompt_tags.values() if (record := group_of(tag))]
+    for record in records:
+        for kind, counts in (("skipped", record.skipped), ("adapted", record.adapted)):
+            for reason, count in counts.items():
                 name = f"spark/judge/{kind}/{reason}"
                 metrics[name] = metrics.get(name, 0) + count
-    metrics["spark/judge/transform_seconds"] = seconds
+    metrics["spark/judge/transform_seconds"] = sum(record.seconds for record in records)
     return metrics
 
 
-def step_outcome(prompt_tags: dict[str, dict], plans: dict[str, Plan]) -> StepOutcome:
+def step_outcome(prompt_tags: Mapping[str, Tag], plans: Mapping[str, Plan]) -> StepOutcome:
     """What a step's groups turned out to be and gave, for the balance controller.
 
     Args:
@@ -112,10 +113,11 @@ def step_outcome(prompt_tags: dict[str, dict], plans: dict[str, Plan]) -> StepOu
     """
     outcome = StepOutcome()
     for uid, tag in sorted(prompt_tags.items()):
-        spark = tag.get("spark", {})
         if uid in plans:
             # A group that failed before it was judged has no outcome; it gave nothing.
-            outcome.add_group(spark.get("outcome", "none"), plans[uid])
-        elif spark.get("role") == "judge":
-            outcome.add_prompt(spark["objective"], spark["about"], bool(spark["positive"]))
+            record = group_of(tag)
+            outcome.add_group(record.outcome if record else Outcome.NONE, plans[uid])
+        else:
+            row = row_of(tag)
+            outcome.add_prompt(row.objective, row.about or "", bool(row.positive))
     return outcome

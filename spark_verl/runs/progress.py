@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from spark_verl.runs.summary import read_metrics
+from spark_verl.runs.metrics import read_metrics
 
 SHOWN = {
     "policy": "spark/policy/acc",

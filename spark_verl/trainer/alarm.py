@@ -7,13 +7,17 @@ for instance because judge rows weigh too little or a verifier accepts what it s
 Two windows of the same number of steps are compared. Saying Yes is measured against the labels (share of Yes among the
 verdicts minus share of Yes among the labels), as the labels may move, too. Progress is held-out accuracy where the run
 validates, else the accuracy of the policy's rows; both are decided by the verifier, never by the judge.
+
+The rule is :func:`compare`: the alarm applies it to the last two windows while a run trains, the report to the first
+and the last third of a whole run.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean, pvariance
 from typing import Any
 
@@ -23,6 +27,68 @@ MIN_DRIFT = 0.05
 MIN_Z = 3.0
 """Standard errors by which the rise must differ from zero."""
 
+YES_RATE = "spark/judge/pointwise/yes_rate"
+LABEL_YES_RATE = "spark/judge/pointwise/label_yes_rate"
+ACCURACY = "spark/policy/acc"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How two windows of a run differ.
+
+    Attributes:
+        earlier, later: Mean excess of Yes in either window, a difference of shares.
+        error: Standard error of ``later - earlier``.
+        progress: Change of the policy's accuracy meanwhile.
+    """
+
+    earlier: float
+    later: float
+    error: float
+    progress: float
+
+    @property
+    def rise(self) -> float:
+        """How much the excess grew."""
+        return self.later - self.earlier
+
+    @property
+    def rising(self) -> bool:
+        """The judge says Yes more often than it did, and that is more than noise."""
+        return self.rise >= MIN_DRIFT and self.rise >= MIN_Z * self.error
+
+    @property
+    def suspicious(self) -> bool:
+        """It does so while the policy gets no better."""
+        return self.rising and self.progress <= 0.0
+
+
+def compare(earlier: Sequence[float], later: Sequence[float], progress: float) -> Drift:
+    """Compare two windows of the same number of steps.
+
+    Args:
+        earlier, later: Share of Yes among the verdicts minus its share among the labels, of each step.
+        progress: See :func:`policy_progress`.
+    """
+    # A step's rate is noisy; how much, the windows themselves tell.
+    error = math.sqrt((pvariance(earlier) + pvariance(later)) / len(later))
+    return Drift(fmean(earlier), fmean(later), error, progress)
+
+
+def policy_progress(held_out: Sequence[Sequence[float]], in_training: Sequence[Sequence[float]]) -> float:
+    """Change of the policy's accuracy.
+
+    Args:
+        held_out: Validated before and after, in order; the last of each counts. Either may be empty.
+        in_training: Of the policy's rows, by step, in the earlier and in the later window; counts where too little was
+            validated.
+    """
+    before, after = held_out
+    if before and after:
+        return after[-1] - before[-1]
+    earlier, later = in_training
+    return fmean(later) - fmean(earlier)
+
 
 class SelfConfirmationAlarm:
     """Watches a run.
@@ -31,7 +97,7 @@ class SelfConfirmationAlarm:
         window: Steps per window, at least 2. The alarm can ring after two windows.
     """
 
-    def __init__(self, window: int):
+    def __init__(self, window: int) -> None:
         self.window = window
         self._excess: deque[float] = deque(maxlen=2 * window)
         self._accuracy: deque[float] = deque(maxlen=2 * window)
@@ -66,35 +132,24 @@ class SelfConfirmationAlarm:
             earlier window), ``self_confirmation`` (1.0 or 0.0). Before: nothing.
         """
         self._step = step
-        if "spark/judge/pointwise/yes_rate" not in metrics or "spark/policy/acc" not in metrics:
+        if YES_RATE not in metrics or ACCURACY not in metrics:
             return {}
-        said, labelled = (metrics[f"spark/judge/pointwise/{name}"] for name in ("yes_rate", "label_yes_rate"))
-        self._excess.append(said - labelled)
-        self._accuracy.append(metrics["spark/policy/acc"])
+        self._excess.append(metrics[YES_RATE] - metrics[LABEL_YES_RATE])
+        self._accuracy.append(metrics[ACCURACY])
         if len(self._excess) < 2 * self.window:
             return {}
-        earlier, later = _halves(self._excess)
-        drift = fmean(later) - fmean(earlier)
-        # A step's rate is noisy; how much, the windows themselves tell.
-        error = math.sqrt((pvariance(earlier) + pvariance(later)) / self.window)
-        progress = self._progress()
-        rings = drift >= MIN_DRIFT and drift >= MIN_Z * error and progress <= 0.0
-        return {
-            "yes_excess": fmean(later),
-            "yes_drift": drift,
-            "accuracy_drift": progress,
-            "self_confirmation": float(rings),
-        }
-
-    def _progress(self) -> float:
-        """Held-out accuracy now minus before the later window; of the policy's rows where too few were validated."""
         border = self._step - self.window
-        before = [accuracy for step, accuracy in self._held_out if step <= border]
-        after = [accuracy for step, accuracy in self._held_out if step > border]
-        if before and after:
-            return after[-1] - before[-1]
-        earlier, later = _halves(self._accuracy)
-        return fmean(later) - fmean(earlier)
+        held_out = (
+            [accuracy for when, accuracy in self._held_out if when <= border],
+            [accuracy for when, accuracy in self._held_out if when > border],
+        )
+        drift = compare(*_halves(self._excess), policy_progress(held_out, _halves(self._accuracy)))
+        return {
+            "yes_excess": drift.later,
+            "yes_drift": drift.rise,
+            "accuracy_drift": drift.progress,
+            "self_confirmation": float(drift.suspicious),
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint; can be written as JSON."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import transfer_queue as tq
+import torch
 from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.utils.debug import marked_timer
 
-from spark_verl.trainer.metrics import subset
+from spark_verl.rollout.tags import is_padding, row_of
+from spark_verl.trainer.batch import fetch, reward_infos, subset
+from spark_verl.vocabulary import POLICY
 
 SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent")
 INFO_COLUMNS = ("acc", "format", "status", "answer", "index", "data_source")
 
 
-def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) -> None:
+def dump_rollouts(trainer: PPOTrainer, batch: KVBatchMeta, timing_raw: dict[str, float], folder: str) -> None:
     """Write the step's rows to ``folder/<step>.jsonl`` in verl's format, policy rows first, groups together.
 
     Beside verl's columns (input, output, gts, score, step, uid) each line has its advantage, its response's length in
@@ -26,19 +29,19 @@ def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) ->
         folder: ``trainer.rollout_data_dir``.
     """
     with marked_timer("dump_rollout_generations", timing_raw, color="green"):
-        rows = subset(batch, [not tag.get("is_padding", False) for tag in batch.tags])
-        order = sorted(range(len(rows.keys)), key=lambda i: (rows.tags[i]["spark"]["role"] != "policy", rows.keys[i]))
-        rows.reorder(order)
-        fields = ["prompts", "responses", "rm_scores", "reward_model", "extra_fields", "advantages", "response_mask"]
-        data = tq.kv_batch_get(keys=rows.keys, partition_id=rows.partition_id, select_fields=fields)
-        infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"]]
+        rows = subset(batch, [not is_padding(tag) for tag in batch.tags])
+        rows.reorder(sorted(range(len(rows)), key=lambda i: (row_of(rows.tags[i]) != POLICY, rows.keys[i])))
+        stored = [row_of(tag).to_dict() for tag in rows.tags]
+        fields = ("prompts", "responses", "rm_scores", "reward_model", "extra_fields", "advantages", "response_mask")
+        data = fetch(rows, *fields)
+        infos = reward_infos(data)
 
-        def decode(nested):
+        def decode(nested: torch.Tensor) -> list[str]:
             return [trainer.tokenizer.decode(ids, skip_special_tokens=True) for ids in nested.unbind()]
 
         columns = {"uid": list(rows.keys), "advantage": _per_row(data["advantages"], data["response_mask"])}
         for name in SPARK_COLUMNS:
-            columns[name] = [tag["spark"].get(name) for tag in rows.tags]
+            columns[name] = [row[name] for row in stored]
         columns["response_length"] = [tag["response_len"] for tag in rows.tags]
         for name in INFO_COLUMNS:
             columns[name] = [info.get(name) for info in infos]
@@ -52,7 +55,7 @@ def dump_rollouts(trainer, batch: KVBatchMeta, timing_raw: dict, folder: str) ->
         )
 
 
-def _per_row(advantages, response_mask) -> list[float]:
+def _per_row(advantages: torch.Tensor, response_mask: torch.Tensor) -> list[float]:
     """The advantage of each row: GRPO gives every generated token of a row the same one."""
     return [
         (row * mask).sum().item() / max(1, int(mask.sum()))

@@ -16,54 +16,38 @@ Names: ``spark/policy/<metric>`` and ``spark/judge/<objective>/<metric>`` with
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 
-POSITIVE_VERDICTS = {"Yes", "A"}
-
-UNVERIFIED = ("timeout", "error")
-"""Statuses of the verifier that say nothing about the answer."""
-
-
-def subset(batch: KVBatchMeta, keep: Sequence[bool]) -> KVBatchMeta:
-    """The rows of ``batch`` where ``keep`` is true, as a batch of the same partition."""
-    rows = [i for i, kept in enumerate(keep) if kept]
-    return KVBatchMeta(
-        partition_id=batch.partition_id,
-        keys=[batch.keys[i] for i in rows],
-        tags=[batch.tags[i] for i in rows],
-        extra_info=batch.extra_info,
-    )
+from spark_verl.rollout.tags import is_padding, row_of
+from spark_verl.trainer.batch import fetch, reward_infos, subset
+from spark_verl.vocabulary import POSITIVE_LABELS, UNDECIDED, Objective, Status
 
 
 def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
     """Metrics of every role and objective in the batch; padding rows are ignored.
 
     Args:
-        batch: All rows of a step, with their ``spark`` tags.
+        batch: All rows of a step, with their tags.
     """
-    real = subset(batch, [not tag.get("is_padding", False) for tag in batch.tags])
-    data = tq.kv_batch_get(
-        keys=real.keys, partition_id=real.partition_id, select_fields=["rm_scores", "extra_fields", "reward_model"]
-    )
+    real = subset(batch, [not is_padding(tag) for tag in batch.tags])
+    data = fetch(real, "rm_scores", "extra_fields", "reward_model")
     scores = data["rm_scores"].to_padded_tensor(padding=0.0).sum(dim=1).tolist()
-    infos = [extra.get("reward_extra_info") or {} for extra in data["extra_fields"]]
+    infos = reward_infos(data)
     labels = [reward_model.get("ground_truth") for reward_model in data["reward_model"]]
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    rows: dict[Objective, list[dict[str, Any]]] = defaultdict(list)
     for key, tag, score, info, label in zip(real.keys, real.tags, scores, infos, labels, strict=True):
         row = {"uid": key.split("_")[0], "score": score, "info": info, "label": label, "length": tag["response_len"]}
-        rows[tag["spark"]["objective"]].append(row)
+        rows[row_of(tag).objective].append(row)
     metrics: dict[str, float] = {}
     for objective, members in rows.items():
-        prefix = "spark/policy" if objective == "policy" else f"spark/judge/{objective}"
+        prefix = "spark/policy" if objective is Objective.POLICY else f"spark/judge/{objective}"
         metrics.update({f"{prefix}/{name}": value for name, value in _objective_metrics(objective, members).items()})
-    judge = sum(len(members) for objective, members in rows.items() if objective != "policy")
+    judge = sum(len(members) for objective, members in rows.items() if objective is not Objective.POLICY)
     statuses = [info.get("status") for info in infos]
-    for status in ("unparsable", *UNVERIFIED):
+    for status in (Status.UNPARSABLE, *UNDECIDED):
         metrics[f"spark/verify/{status}_rate"] = statuses.count(status) / len(statuses)
     for name, key, reduce in (
         ("symbolic_rate", "symbolic", np.mean),
@@ -77,7 +61,7 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
     return metrics
 
 
-def _objective_metrics(objective: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+def _objective_metrics(objective: Objective, rows: list[dict[str, Any]]) -> dict[str, float]:
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["uid"]].append(row)
@@ -86,23 +70,23 @@ def _objective_metrics(objective: str, rows: list[dict[str, Any]]) -> dict[str, 
         "count": len(rows),
         "groups": len(groups),
         "acc": float(np.mean(accuracy)),
-        "parse_rate": float(np.mean([row["info"].get("status") != "unparsable" for row in rows])),
+        "parse_rate": float(np.mean([row["info"].get("status") != Status.UNPARSABLE for row in rows])),
         "zero_variance_rate": float(np.mean([len({r["score"] for r in group}) == 1 for group in groups.values()])),
         "response_length/mean": float(np.mean([row["length"] for row in rows])),
     }
-    if objective in ("pointwise", "pairwise"):
-        name = "yes_rate" if objective == "pointwise" else "a_rate"
+    if objective in (Objective.POINTWISE, Objective.PAIRWISE):
+        name = "yes_rate" if objective is Objective.POINTWISE else "a_rate"
         verdicts = [row["info"].get("answer") for row in rows if row["info"].get("answer")]
         if verdicts:  # nobody said No where nobody said anything
-            metrics[name] = float(np.mean([v in POSITIVE_VERDICTS for v in verdicts]))
+            metrics[name] = float(np.mean([v in POSITIVE_LABELS for v in verdicts]))
         first_rows = [group[0] for group in groups.values()]
-        metrics[f"label_{name}"] = float(np.mean([row["label"] in POSITIVE_VERDICTS for row in first_rows]))
+        metrics[f"label_{name}"] = float(np.mean([row["label"] in POSITIVE_LABELS for row in first_rows]))
     return metrics
 
 
 def overall_metrics(batch: KVBatchMeta, timing_raw: dict[str, float], n_gpus: int) -> dict[str, float]:
     """verl's throughput metrics over all rows: they are about cost, and judge rows cost as much as others."""
-    real = [tag for tag in batch.tags if not tag.get("is_padding", False)]
+    real = [tag for tag in batch.tags if not is_padding(tag)]
     tokens = sum(tag["seq_len"] for tag in real)
     padding = len(batch.tags) - len(real)
     # As in verl, sampling is by response tokens and all else by all tokens.

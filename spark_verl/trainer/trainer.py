@@ -1,8 +1,13 @@
 """SparkTrainer: verl's synchronous PPO trainer on policy rows and judge rows.
 
-One step is verl's step, unchanged in order: sample, balance, old and reference log-probabilities, advantages, one
-actor update, one weight sync. The rows of judge prompts simply are in the batch; GRPO normalises them in their own
-groups because a judge prompt has its own uid.
+One step is verl's step, unchanged in order; what stands in brackets is added here::
+
+    [plan judge data] ──► sample ──► balance ranks [spread padding] ──► old and reference log-probabilities
+           ▲                                                                       │
+           └── [learn from outcomes]        update, weight sync ◄── advantages [silence, weigh]
+
+The rows of judge prompts simply are in the batch; GRPO normalises them in their own groups because a judge prompt has
+its own uid.
 """
 
 from __future__ import annotations
@@ -12,9 +17,9 @@ import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import ray
-import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
@@ -28,10 +33,13 @@ from verl.utils.py_functional import rename_dict
 from spark_verl.config import load_spark_config
 from spark_verl.judge import BalanceController, Plan
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome
+from spark_verl.rollout.tags import is_padding, row_of
+from spark_verl.trainer import advantages
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
+from spark_verl.trainer.batch import spread_padding, subset
 from spark_verl.trainer.dump import dump_rollouts
-from spark_verl.trainer.metrics import overall_metrics, row_metrics, subset
-from spark_verl.trainer.rows import isolate_unverified, spread_padding
+from spark_verl.trainer.metrics import overall_metrics, row_metrics
+from spark_verl.vocabulary import POLICY
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +55,11 @@ class SparkTrainer(PPOTrainerSync):
         config: The whole config; ``trainer.v1.trainer_mode`` is "spark".
     """
 
+    replay_buffer: SparkReplayBuffer
     started_at: float | None = None
     """When the run's first process started (seconds since the epoch); set by ``spark_verl.main``."""
 
-    def __init__(self, config: DictConfig):
+    def __init__(self, config: DictConfig) -> None:
         self.spark = load_spark_config(config)
         with open_dict(config):
             # verl takes every mode but this exact word for an asynchronous one (checkpoints, dataloader, buffer).
@@ -72,14 +81,14 @@ class SparkTrainer(PPOTrainerSync):
             poll_interval=self.spark.poll_interval_s,
         )
 
-    def fit(self, agent_loop_manager):
+    def fit(self, agent_loop_manager: Any) -> None:
         """verl's training loop; notes how long everything before it took."""
         # Workers import for seconds after they were asked for; the start-up ends when they are there.
         ray.get([worker.__ray_ready__.remote() for worker in agent_loop_manager.agent_loop_workers])
         self.startup_seconds = time.time() - self.started_at if self.started_at else 0.0
         super().fit(agent_loop_manager)
 
-    def on_step_begin(self):
+    def on_step_begin(self) -> None:
         """Count what an earlier step left in TransferQueue: anything but zero is a leak."""
         super().on_step_begin()
         self._leaked_keys = sum(len(keys) for keys in (tq.kv_list("train") or {}).values())
@@ -94,13 +103,13 @@ class SparkTrainer(PPOTrainerSync):
             tu.assign_non_tensor_stack(batch, "spark_plan", plans)
         return super()._submit_batch_to_rollout(batch)
 
-    def on_sample_end(self):
+    def on_sample_end(self) -> None:
         """All prompts of the step have ended: learn from how they turned out."""
         super().on_sample_end()
         if self.spark.enable:
             self.balance.update(step_outcome(self.replay_buffer.prompt_tags, self._plans))
 
-    def _save_checkpoint(self):
+    def _save_checkpoint(self) -> None:
         """verl's checkpoint, and the balance controller's state beside the data loader's."""
         # Before verl's part: that ends with the file that says the checkpoint is complete.
         folder = Path(self.config.trainer.default_local_dir, f"global_step_{self.global_steps}")
@@ -109,7 +118,7 @@ class SparkTrainer(PPOTrainerSync):
         (folder / STATE_FILE).write_text(json.dumps(state, indent=1), encoding="utf-8")
         super()._save_checkpoint()
 
-    def _load_checkpoint(self):
+    def _load_checkpoint(self) -> None:
         """Also the balance controller's state; a checkpoint of plain GRPO has none."""
         super()._load_checkpoint()
         if self.global_steps == 0:
@@ -155,16 +164,18 @@ class SparkTrainer(PPOTrainerSync):
                 multiple = math.lcm(multiple, dp_size * part.log_prob_micro_batch_size_per_gpu)
         return multiple
 
-    def _balance_batch(self, batch: KVBatchMeta, metrics, **kwargs) -> KVBatchMeta:
+    def _balance_batch(
+        self, batch: KVBatchMeta, metrics: dict, logging_prefix: str = "global_seqlen", keep_minibatch: bool = False
+    ) -> KVBatchMeta:
         """verl's padding and split over ranks; then each rank's padding rows are spread over its mini-batches.
 
         verl appends them, and mini-batches are taken in order: with micro-batches of a fixed number of rows the padding
         may be as long as a mini-batch, which would be an optimizer step on nothing, or on a handful of rows.
         """
-        batch = super()._balance_batch(batch, metrics, **kwargs)
+        batch = super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
         if self.spark.enable:
             ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
-            batch.reorder(spread_padding([tag.get("is_padding", False) for tag in batch.tags], ranks))
+            batch.reorder(spread_padding([is_padding(tag) for tag in batch.tags], ranks))
         return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
@@ -176,9 +187,10 @@ class SparkTrainer(PPOTrainerSync):
         if not self.spark.enable:
             return super()._update_actor(batch, metrics)
         actor = self.config.actor_rollout_ref.actor
-        real_rows = sum(not tag.get("is_padding", False) for tag in batch.tags)
-        batch.extra_info.update(
-            {
+        real_rows = sum(not is_padding(tag) for tag in batch.tags)
+        batch.extra_info = {
+            **(batch.extra_info or {}),
+            **{
                 "calculate_entropy": actor.calculate_entropy or actor.entropy_coeff != 0.0,
                 "distillation_use_topk": False,
                 "distillation_only": False,
@@ -188,8 +200,8 @@ class SparkTrainer(PPOTrainerSync):
                 "seed": actor.data_loader_seed,
                 "dataloader_kwargs": {"shuffle": actor.shuffle},
                 "temperature": self.config.actor_rollout_ref.rollout.temperature,
-            }
-        )
+            },
+        }
         output = rename_dict(self.actor_rollout_wg.update_actor(batch)["metrics"], "actor/")
         output["perf/mfu/actor"] = output.pop("actor/mfu")
         metrics.update(reduce_metrics(output))
@@ -199,35 +211,32 @@ class SparkTrainer(PPOTrainerSync):
         """verl's advantages per uid times the weight of the row's objective; 0 for rows that must not teach."""
         if not self.spark.enable:
             return super()._compute_advantage(batch, metrics)
-        silent = isolate_unverified(batch)
+        silent = advantages.isolate_unverified(batch)
         batch = super()._compute_advantage(batch, metrics)
-        factors = {i: self.spark.weight_of(tag["spark"]["objective"]) for i, tag in enumerate(batch.tags)}
-        factors |= dict.fromkeys(silent, 0.0)
-        changed = [i for i, factor in factors.items() if factor != 1.0]
-        metrics["spark/silent_rows"] = sum(not batch.tags[i].get("is_padding", False) for i in silent)
-        if not changed:
-            return batch
-        keys = [batch.keys[i] for i in changed]
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
-        scaled = [row * factors[i] for row, i in zip(data["advantages"].unbind(), changed, strict=True)]
-        nested = torch.nested.as_nested_tensor(scaled, layout=torch.jagged)
-        tq.kv_batch_put(
-            keys=keys, partition_id=batch.partition_id, fields=TensorDict({"advantages": nested}, batch_size=len(keys))
-        )
+        factors = {i: self.spark.weight_of(row_of(tag).objective) for i, tag in enumerate(batch.tags)}
+        advantages.scale(batch, factors | dict.fromkeys(silent, 0.0))
+        metrics["spark/silent_rows"] = sum(not is_padding(batch.tags[i]) for i in silent)
         return batch
 
     # ------------------------------------------------------------------ what is seen
 
-    def _validate(self):
+    def _validate(self) -> dict[str, Any]:
         """verl's validation; the alarm takes its figures as the policy's progress."""
         metrics = super()._validate()
         if self.alarm:
             self.alarm.validated(self.global_steps, metrics)
         return metrics
 
-    def _compute_metrics(self, batch: KVBatchMeta, metrics, timing_raw, global_steps, epoch):
+    def _compute_metrics(
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        timing_raw: dict[str, float],
+        global_steps: int,
+        epoch: int,
+    ) -> None:
         """verl's metrics for the policy rows, ``spark/*`` for policy and judge rows, throughput for all of them."""
-        policy = subset(batch, [tag["spark"]["role"] == "policy" for tag in batch.tags])
+        policy = subset(batch, [row_of(tag) == POLICY for tag in batch.tags])
         super()._compute_metrics(policy if policy.keys else batch, metrics, timing_raw, global_steps, epoch)
         metrics.update(row_metrics(batch))
         metrics["spark/startup_seconds"] = self.startup_seconds
@@ -245,6 +254,6 @@ class SparkTrainer(PPOTrainerSync):
                 )
         metrics.update(overall_metrics(batch, timing_raw, self._get_n_gpus_for_throughput()))
 
-    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str):
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
         """verl's rollout dump with each row's role, objective, verdict and parent."""
         dump_rollouts(self, batch, timing_raw, rollout_data_dir)

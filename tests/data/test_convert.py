@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from spark_verl.data import convert
 from spark_verl.data.writer import GROUP_ROWS, RowWriter
 
 ROOT = Path(__file__).parents[2]
@@ -159,8 +161,7 @@ def test_several_files_are_read_in_order(tmp_path, run) -> None:
 
 
 def test_row_groups(tmp_path) -> None:
-    """Rows reach the disk a group at a time, and the file has its name only in the end."""
-    writer = RowWriter(tmp_path / "deep" / "train.parquet")
+    """Rows reach the disk a group at a time."""
     row = {
         "data_source": "x",
         "prompt": [{"role": "user", "content": "?"}],
@@ -169,18 +170,31 @@ def test_row_groups(tmp_path) -> None:
         "reward_model": {"style": "rule", "ground_truth": "1"},
         "extra_info": {"split": "train", "index": 0},
     }
-    for _ in range(GROUP_ROWS + 1):
+    path = tmp_path / "train.parquet"
+    with RowWriter(path) as writer:
+        for _ in range(GROUP_ROWS + 1):
+            writer.add(row)
+        # 20 MB of image, more than a group's limit, ends the group at once
+        writer.add(row | {"images": [{"bytes": bytes(20 << 20), "path": None}]})
+        assert path.stat().st_size > 20 << 20
         writer.add(row)
-    # 20 MB of image, more than a group's limit, ends the group at once
-    writer.add(row | {"images": [{"bytes": bytes(20 << 20), "path": None}]})
-    writer.add(row)
-    writer.finish()
-    assert not writer.path.exists()
-    writer.commit()
-    writer.discard()
-    written = pq.ParquetFile(writer.path)
+    written = pq.ParquetFile(path)
     assert [written.metadata.row_group(i).num_rows for i in range(written.num_row_groups)] == [GROUP_ROWS, 2, 1]
-    assert [path.name for path in writer.path.parent.iterdir()] == ["train.parquet"]
+
+
+def test_files_appear_when_all_are_complete(text_only, run, tmp_path, monkeypatch) -> None:
+    """What a run that was killed left behind is removed, and none of it becomes a result."""
+    left = tmp_path / "out" / ".partial" / "test.parquet"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a file")
+    seen = []
+    write = convert.RowWriter.add
+    monkeypatch.setattr(
+        convert.RowWriter, "add", lambda *args: (seen.append(os.listdir(tmp_path / "out")), write(*args))
+    )
+    run("virl39k", text_only, "--test_size", "0")
+    assert seen == [[".partial"]] * 180
+    assert sorted(os.listdir(tmp_path / "out")) == ["report.json", "train.parquet"]
 
 
 def test_command_line(tmp_path) -> None:

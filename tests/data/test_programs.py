@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import datasets
@@ -14,176 +15,19 @@ import pytest
 from huggingface_hub.utils import filter_repo_objects
 from omegaconf import OmegaConf
 from PIL import Image
+from small_data_sets import (
+    write_geo3k,
+    write_gsm8k,
+    write_math,
+    write_mmk12,
+    write_simplerl_zoo,
+    write_spark_data,
+    write_virl39k,
+)
 
 from spark_verl.data.check import check_file
 from spark_verl.data.prompts import INSTRUCTION
 from spark_verl.reward import verify
-
-IMAGES = datasets.List(datasets.Image())
-TEXT = datasets.Value("string")
-
-
-def write_geo3k(folder: Path, picture) -> list[str]:
-    """hiyouga/geometry3k: images in the file; one question with two of them."""
-    (folder / "data").mkdir(parents=True)
-    features = {"images": IMAGES, "problem": TEXT, "answer": TEXT, "id": datasets.Value("int64")}
-    features = datasets.Features(features | {"choices": datasets.List(TEXT), "ground_truth": TEXT})
-    for split in ("train", "test"):
-        records = [
-            {
-                "images": [{"bytes": picture(n * 10 + i), "path": None} for i in range(1 + (n == 1))],
-                "problem": "<image>" * (1 + (n == 1)) + f"Find x in figure {n}.",
-                "answer": rf"{n} \sqrt {{ 221 }}",
-                "id": 2400 + n,
-                "choices": ["1", "2", "3", "4"],
-                "ground_truth": "B",
-            }
-            for n in range(1, 5)
-        ]
-        path = folder / "data" / f"{split}-00000-of-00001.parquet"
-        datasets.Dataset.from_list(records, features=features).to_parquet(path)
-    return []
-
-
-def write_mmk12(folder: Path, picture) -> list[str]:
-    """FanqingM/MMK12: values in training questions, letters in test questions."""
-    (folder / "data").mkdir(parents=True)
-    features = datasets.Features(
-        {"id": TEXT, "question": TEXT, "answer": TEXT, "subject": TEXT, "image": datasets.Image()}
-    )
-    for split, question, answer in (
-        ("train", "<image>What is the slope?", r"$\frac{1}{2}$"),
-        ("test", "Which gas is it? <image>\nA. oxygen\nB. helium\nC. argon\nD. neon", "C"),
-    ):
-        records = [
-            {
-                "id": f"{split}-{n}",
-                "question": question,
-                "answer": answer,
-                "subject": "math",
-                "image": {"bytes": picture(n), "path": None},
-            }
-            for n in range(4)
-        ]
-        path = folder / "data" / f"{split}-00000-of-00001.parquet"
-        datasets.Dataset.from_list(records, features=features).to_parquet(path)
-    return []
-
-
-def spark_record(number: int, **changes) -> dict:
-    """A record of Spark-Data's training files, as ``Lmm_XC/README.md`` shows it, with the reference's own prompt."""
-    parts = [
-        {"type": "image", "image": f"/fs/someone/ViRL39K/images/{number}.png", "max_pixels": 1048576},
-        {
-            "type": "text",
-            "text": f"How many cats are in picture {number}? Please first conduct reasoning, and then answer the "
-            "question. Repeat the final answer using a '\\boxed{}'.",
-        },
-    ]
-    message = [{"role": "user", "content": parts}]
-    return {"message": json.dumps(message), "answer": "$3$"} | changes
-
-
-def write_spark_data(folder: Path, picture) -> list[str]:
-    """internlm/Spark-Data: JSON lists without images."""
-    folder.mkdir()
-    (folder / "infer_data_ViRL_19k_h.json").write_text(json.dumps([spark_record(n) for n in range(4)]))
-    (folder / "infer_data_ViRL_hard_24k_h.json").write_text(json.dumps([spark_record(n) for n in range(2)]))
-    combined = [
-        {"dataset": "MathVista", "problem": "Read the clock.", "answer": 7, "image_path": "./mathvista/images/1.png"},
-        {"dataset": "MATH", "problem": "What is 1+1?", "answer": "2", "image_path": None},
-    ]
-    (folder / "benchmark_combine.json").write_text(json.dumps(combined))
-    (folder / "benchmark_combine_v2.json").write_text(json.dumps(combined[:1]))
-    images = folder.parent / "pictures"
-    for path in [*(f"images/{n}.png" for n in range(4)), "mathvista/images/1.png"]:
-        (images / path).parent.mkdir(parents=True, exist_ok=True)
-        (images / path).write_bytes(picture(len(path)))
-    return ["--benchmarks", "--images", str(images)]
-
-
-def write_virl39k(folder: Path, picture) -> list[str]:
-    """TIGER-Lab/ViRL39K: paths in a parquet file, images in ``images/``, text-only questions."""
-    folder.mkdir()
-    records = []
-    for n in range(8):
-        paths = [f"images/Processed-{n}-{i}.png" for i in range(n % 3)]
-        for path in paths:
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_bytes(picture(n))
-        records.append(
-            {
-                "question": "<image>" * len(paths) + f"What is the angle in degrees? ({n})",
-                "answer": r"\boxed{17^\circ}",
-                "PassRate_32BTrained": 0.5,
-                "PassRate_7BBase": -1.0,
-                "category": "(GradeSchool) Geometric",
-                "source": "Processed",
-                "qid": f"Processed-{n}",
-                "image": paths,
-            }
-        )
-    datasets.Dataset.from_list(records).to_parquet(folder / "39Krelease.parquet")
-    return ["--test_size", "2"]
-
-
-def write_simplerl_zoo(folder: Path, picture) -> list[str]:
-    """hkust-nlp/SimpleRL-Zoo-Data: verl's columns; the prompt is written out in Qwen's chat format."""
-    for split in ("train", "test"):
-        records = [
-            {
-                "data_source": "simplerl/math",
-                "prompt": [
-                    {
-                        "role": "user",
-                        "content": f"<|im_start|>user\nWhat is {n}+1?\nPlease reason step by step, and put your final "
-                        "answer within \\boxed{{}}.<|im_end|>\n<|im_start|>assistant\n",
-                    }
-                ],
-                "ability": "math",
-                "reward_model": {"style": "rule", "ground_truth": str(n + 1)},
-                "extra_info": {"split": split, "index": n, "question": f"What is {n}+1?", "answer": str(n + 1)},
-            }
-            for n in range(4)
-        ]
-        path = folder / "simplelr_qwen_level3to5" / f"{split}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        datasets.Dataset.from_list(records).to_parquet(path)
-    return ["--dataset", "simplerl_zoo"]
-
-
-def write_gsm8k(folder: Path, picture) -> list[str]:
-    """openai/gsm8k."""
-    for split in ("train", "test"):
-        records = [
-            {
-                "question": f"Ann has {n} eggs and buys 2. How many?",
-                "answer": f"{n} + 2 = <<{n}+2={n + 2}>>\n#### {n + 2}",
-            }
-            for n in range(4)
-        ]
-        path = folder / "main" / f"{split}-00000-of-00001.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        datasets.Dataset.from_list(records).to_parquet(path)
-    return ["--dataset", "gsm8k"]
-
-
-def write_math(folder: Path, picture) -> list[str]:
-    """DigitalLearningGmbH/MATH-lighteval, here as JSON lines."""
-    folder.mkdir()
-    for split in ("train", "test"):
-        records = [
-            {
-                "problem": f"Halve {n}.",
-                "level": "Level 3",
-                "solution": rf"First \boxed{{{n}}}, so $\boxed{{\frac{{{n}}}{{2}}}}$.",
-                "type": "Algebra",
-            }
-            for n in (1, 3, 5)
-        ]
-        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, records)))
-    return ["--dataset", "math"]
-
 
 CASES = [
     # program, writer, data source, rows of train and test, an answer that is right for every training row
@@ -299,7 +143,20 @@ def test_images_come_with_the_hub_data(tmp_path, hub, program, picture, rows) ->
         assert sum(len(row["images"]) for row in rows(tmp_path / name / "train.parquet")) >= 4
 
 
-def test_ground_truths_and_details(tmp_path, program, picture, rows) -> None:
+@pytest.fixture
+def converted(tmp_path, program, picture) -> Callable[..., Path]:
+    """Write a data set, run its program on it, return the folder of the output."""
+
+    def convert(name: str, write: Callable[..., list[str]]) -> Path:
+        source, out = tmp_path / write.__name__, tmp_path / f"{write.__name__}_out"
+        options = write(source, picture)
+        assert program(name).main(["--local_dataset_path", str(source), "--local_save_dir", str(out), *options]) == 0
+        return out
+
+    return convert
+
+
+def test_ground_truths_and_details(converted, rows) -> None:
     """What the right answers are and what is kept of each data set, spelled out."""
     expected = {
         write_mmk12: ("mmk12", {"id": "train-0", "kind": "math", "source": ""}, r"\frac{1}{2}"),
@@ -308,15 +165,12 @@ def test_ground_truths_and_details(tmp_path, program, picture, rows) -> None:
         write_math: ("text_math", {"kind": "Algebra"}, r"\frac{1}{2}"),
         write_geo3k: ("geo3k", {"kind": "geometry", "id": "2401", "choices": []}, r"1 \sqrt { 221 }"),
     }
-    for number, (write, (name, extra, truth)) in enumerate(expected.items()):
-        source, out = tmp_path / f"source{number}" / "data", tmp_path / f"out{number}"
-        source.parent.mkdir()
-        options = write(source, picture)
-        assert program(name).main(["--local_dataset_path", str(source), "--local_save_dir", str(out), *options]) == 0
-        first = rows(out / "train.parquet")[0]
+    folders = {write: converted(name, write) for write, (name, _, _) in expected.items()}
+    for write, (_, extra, truth) in expected.items():
+        first = rows(folders[write] / "train.parquet")[0]
         assert first["reward_model"] == {"style": "rule", "ground_truth": truth}
         assert extra.items() <= first["extra_info"].items()
-    multiple_choice = rows(tmp_path / "out0" / "test.parquet")[0]
+    multiple_choice = rows(folders[write_mmk12] / "test.parquet")[0]
     assert multiple_choice["extra_info"]["choices"] == ["oxygen", "helium", "argon", "neon"]
     assert verify(r"\boxed{argon}", "C", choices=multiple_choice["extra_info"]["choices"]).correct
 
@@ -347,15 +201,11 @@ def test_spark_data_reads_messages(tmp_path, program, picture, rows) -> None:
     assert 3136 < width * height <= 4000
 
 
-def test_files_can_be_concatenated(tmp_path, program, picture, data_folder) -> None:
+def test_files_can_be_concatenated(converted, data_folder) -> None:
     """With each other and with the digits task's: verl joins the files of a list."""
-    paths = [str(data_folder / "test.parquet")]
-    for name, write in (("geo3k", write_geo3k), ("text_math", write_gsm8k), ("virl39k", write_virl39k)):
-        source, out = tmp_path / name, tmp_path / f"{name}_out"
-        options = write(source, picture)
-        assert program(name).main(["--local_dataset_path", str(source), "--local_save_dir", str(out), *options]) == 0
-        paths.append(str(out / "train.parquet"))
-    parts = [datasets.Dataset.from_parquet(path) for path in paths]
+    cases = (("geo3k", write_geo3k), ("text_math", write_gsm8k), ("virl39k", write_virl39k))
+    paths = [data_folder / "test.parquet", *(converted(*case) / "train.parquet" for case in cases)]
+    parts = [datasets.Dataset.from_parquet(str(path)) for path in paths]
     assert len({str(part.features) for part in parts[1:]}) == 1
     joined = datasets.concatenate_datasets(parts)
     assert len(joined) == sum(map(len, parts)) and joined[-1]["reward_model"]["ground_truth"] == r"17^\circ"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spark_verl.digits import digits
+from spark_verl.digits import questions
 from spark_verl.digits.questions import KINDS, Question, draw_question, labels, levels, pixels, pool, working
 
 
@@ -68,6 +68,6 @@ def test_unknown_split_is_refused() -> None:
 
 
 def test_pixels_are_dark_ink_on_white_paper() -> None:
-    image = digits.pixels(np.array([[0, 16], [8, 1]]))
+    image = questions.pixels(np.array([[0, 16], [8, 1]]))
     assert image.shape == (14, 14)
     assert (image[0, 0], image[0, 13], image[13, 0]) == (255, 0, 128)

@@ -16,10 +16,10 @@ import pytest
 from spark_verl.evaluation.results import read_results
 from spark_verl.evaluation.strategies import STRATEGIES
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 ROOT = Path(__file__).resolve().parents[2]
-QUESTIONS, LIMIT_S = 20, 400
+QUESTIONS, LIMIT_S = 20, 3000
 
 
 def start(model_folder: str, data_folder: Path, output: Path) -> subprocess.Popen:

@@ -14,7 +14,7 @@ import pytest
 
 from spark_verl.compat import bootstrap
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 STEPS = (1, 2)
 SAME = (

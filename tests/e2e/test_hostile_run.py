@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hostile_rollouts import BOMB, SPECIALS, TEXTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 GROUPS = (len(TEXTS) + 3) // 4
 
@@ -17,7 +19,9 @@ GROUPS = (len(TEXTS) + 3) // 4
 def hostile_run(tmp_path_factory, small, runner, monkeypatch_module):
     folder = tmp_path_factory.mktemp("hostile")
     shared = Path(__file__).resolve().parents[1] / "shared"
-    monkeypatch_module.setenv("PYTHONPATH", str(shared), prepend=":")
+    monkeypatch_module.setenv("PYTHONPATH", f"{shared}:{shared / 'half_precision'}", prepend=":")
+    monkeypatch_module.setenv("HALF_PRECISION_DIR", str(folder / "half_precision"))
+    (folder / "half_precision").mkdir()
     loops = folder / "agent_loops.yaml"
     loops.write_text("- name: hostile\n  _target_: hostile_agent.HostileAgentLoop\n", encoding="utf-8")
     overrides = [
@@ -86,3 +90,16 @@ def test_nothing_failed_in_the_transform(hostile_run):
 def test_an_objectives_own_response_limit_holds(hostile_run):
     assert hostile_run.metrics[1]["spark/judge/pairwise/response_length/mean"] <= 8
     assert hostile_run.metrics[1]["spark/judge/reflection/response_length/mean"] > 8
+
+
+def test_nothing_computes_in_half_precision(hostile_run):
+    """A CPU with AVX2 only takes five times as long for bfloat16; every process of the run was watched."""
+    seen, half = Counter(), []
+    for path in (hostile_run.folder / "half_precision").glob("*.jsonl"):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        half += [line for line in lines if "operation" in line]
+        for line in lines:
+            seen[line["process"]] = max(seen[line["process"]], line.get("seen", 0))
+    assert half == []
+    for process in ("WorkerDict", "EngineCore"):
+        assert max((count for name, count in seen.items() if process in name), default=0) > 5000, dict(seen)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
@@ -70,7 +70,7 @@ def preprocess(program: str, source: Path, target: Path) -> str:
     """Run a program of ``data_preprocess/``; returns the training file."""
     command = [sys.executable, str(ROOT / "data_preprocess" / program)]
     options = ["--local_dataset_path", str(source), "--local_save_dir", str(target)]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=3000)
     assert done.returncode == 0, done.stdout + done.stderr
     return str(target / "train.parquet")
 
@@ -165,7 +165,7 @@ def merge(run, target: Path) -> None:
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=3000,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
 

@@ -10,6 +10,7 @@ import pytest
 
 from spark_verl.config import BalanceConfig, PairwiseConfig, PointwiseConfig, ReflectionConfig, SparkConfig
 from spark_verl.judge import BalanceController, Correctness, JudgeBuilder, Rollout, RolloutGroup, StepOutcome
+from spark_verl.vocabulary import Objective
 
 STEPS = 120
 WINDOW = 20
@@ -163,8 +164,8 @@ def test_a_restored_controller_plans_the_same_steps(tokenizer):
     for plan, kind in zip(controller.plan(8, 1), ["mixed"] * 5 + ["right"] * 3, strict=True):
         outcome.add_group(kind, plan)
     for positive in (True, True, True, False):
-        outcome.add_prompt("pointwise", "right", positive)
-    outcome.add_prompt("reflection", "wrong", False)
+        outcome.add_prompt(Objective.POINTWISE, "right", positive)
+    outcome.add_prompt(Objective.REFLECTION, "wrong", False)
     controller.update(outcome)
     restored = BalanceController(QUICKSTART)
     assert restored.plan(8, 2) != controller.plan(8, 2), "the state matters"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_verl.judge.templates import LABELS, VARIABLES, TemplateSet
+from spark_verl.judge.templates import VARIABLES, TemplateSet
 
 FOLDERS = [None, "pkg://spark_verl.digits/templates"]
 MINE = {
@@ -34,7 +34,7 @@ def test_builtin_templates_show_the_candidate_and_ask_for_the_label(objective, f
         texts.add(text)
         for value in variables.values():
             assert value in text
-        for label in LABELS[form] or [""]:
+        for label in form.labels or [""]:
             assert f"\\boxed{{{label}}}" in text or objective == "pointwise", text
         assert "\\boxed{" in text
     assert len(texts) == templates.count(objective, form), "templates must differ"

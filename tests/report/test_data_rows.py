@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from spark_verl.report.data_rows import LARGEST_SIDE, DataRows, RowRef, user_text
+from spark_verl.report.data_rows import LARGEST_SIDE, DataRows, images, user_text
 from spark_verl.runs.config import RunConfig
 
 
@@ -54,7 +54,6 @@ ROWS = [row("<image>How many?", "3", 0), row("<image>How  many?", "4", 1), row("
         ("user\nHow many?\nassistant\n", "3", None, 0, "question and answer"),
         ("system\nBe brief.\nuser\n How many?\nassistant\n", "4", None, 1, "after a system message"),
         ("user\nWhich one?\nassistant\n", "3", None, 2, "white space does not count"),
-        ("user\nHow many?\nassistant\n", None, None, None, "two rows have this question"),
         ("user\nHow many?\nassistant\n", "5", None, None, "no row has this answer"),
         ("user\nWhat?\nassistant\n", "3", None, None, "no row has this question"),
         ("user\nHow many? It was 7.\nassistant\n", "9", 1, 1, "the index goes before the text"),
@@ -77,7 +76,7 @@ def test_an_image_is_found_in_any_row_group(data):
     rows = [row("How many?", str(i), i, picture(shade=i)) for i in range(100)]
     found = data(rows)
     for position in (0, 31, 32, 39, 40, 79, 80, 99):
-        (uri,) = found.images(found.row_of("train", "", None, position))
+        (uri,) = images(found.row_of("train", "", "", position))
         with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
             assert image.getpixel((0, 0))[0] == position
 
@@ -99,7 +98,7 @@ def test_an_image_is_found_in_any_row_group(data):
 )
 def test_only_pixels_get_through(data, content, count, why):
     found = data([row("How many?", "3", 0, content)])
-    uris = found.images(found.row_of("train", "", None, 0))
+    uris = images(found.row_of("train", "", "", 0))
     assert len(uris) == count, why
     for uri in uris:
         kind, _, coded = uri.partition(";base64,")
@@ -109,11 +108,17 @@ def test_only_pixels_get_through(data, content, count, why):
 
 
 def test_data_without_images_or_index(data):
-    bare = {"prompt": [{"role": "user", "content": "How many?"}]}
+    bare = {name: ROWS[0][name] for name in ("data_source", "prompt", "reward_model")}
     found = data([bare])
-    assert found.source_counts("train") == {None: 1}
-    ref = found.row_of("train", "user\nHow many?\nassistant\n", None)
-    assert ref.position == 0 and found.images(ref) == []
+    assert found.source_counts("train") == {"task": 1}
+    ref = found.row_of("train", "user\nHow many?\nassistant\n", "3")
+    assert ref.position == 0 and images(ref) == []
+
+
+def test_two_rows_with_one_question_and_answer_cannot_be_told_apart(data):
+    found = data([ROWS[0], ROWS[0] | {"extra_info": {"index": 5}}])
+    assert found.row_of("train", "user\nHow many?\nassistant\n", "3") is None
+    assert found.row_of("train", "user\nHow many?\nassistant\n", "3", 5).position == 1
 
 
 def test_files_that_moved_with_the_run_are_found_and_others_named(tmp_path):
@@ -135,4 +140,4 @@ def test_the_user_turn_of_any_text_is_part_of_it(text):
 
 def test_an_images_path_that_is_not_there_gives_none(data):
     found = data([row("How many?", "3", 0) | {"images": [{"bytes": None, "path": "/no/such/file.png"}]}])
-    assert found.images(RowRef(found.files["train"][0], 0)) == []
+    assert images(found.row_of("train", "", "", 0)) == []

@@ -7,15 +7,17 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import pyarrow.parquet as pq
 import pytest
 from hostile_rollouts import TEXTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_verl.report import gallery, sections
+from spark_verl.report import gallery
 from spark_verl.report.__main__ import main
+from spark_verl.report.frame import Run
+from spark_verl.report.head import warnings
 from spark_verl.report.page import build, clean, environment
-from spark_verl.report.run import Run
 from spark_verl.report.style import Chart, Drawn, render
 
 VOID = {"meta", "img", "source", "link", "br", "hr", "input", "base", "embed", "area", "col", "track", "wbr"}
@@ -100,7 +102,7 @@ def test_hostile_contents_change_text_and_nothing_else(make_run, logs):
     hostile = make_run("b", text=lambda number: short if number % 2 else long, word=WORD)
     pages = {}
     for folder, draw in ((ordinary, not_drawn), (hostile, drawn_with_names)):
-        html, _ = build([Run.load(folder, name="run")], draw)
+        html = build([Run.load(folder, name="run")], draw).html
         html.encode("utf-8")
         pages[folder] = Structure(html)
         assert_safe(pages[folder])
@@ -155,17 +157,13 @@ def test_ordinary_text_of_any_language_stays_as_it_is(text):
 def test_a_missing_part_is_named_with_the_option_that_makes_it(make_run, part, note):
     folder = make_run()
     shutil.rmtree(folder / part) if (folder / part).is_dir() else (folder / part).unlink()
-    run = Run.load(folder)
-    parts = sections.build([run])
-    assert any(note in missing.remedy for missing in run.missing), run.missing
-    shown = [missing for section in parts for missing in section.missing]
-    assert set(run.missing) <= set(shown), "what is missing is said where it would be"
+    page = build([Run.load(folder)], not_drawn)
+    assert any(note in missing.remedy for missing in page.missing), page.missing
+    assert page.html.count("not shown.") == len(page.missing), "what is missing is said where it would be"
 
 
 def test_a_run_with_everything_lacks_nothing(make_run):
-    run = Run.load(make_run())
-    sections.build([run])
-    assert run.missing == []
+    assert build([Run.load(make_run())], not_drawn).missing == []
 
 
 def test_a_run_of_the_training_scripts_has_intervals_as_far_as_its_dumps_tell(make_run):
@@ -175,17 +173,23 @@ def test_a_run_of_the_training_scripts_has_intervals_as_far_as_its_dumps_tell(ma
     run = Run.load(folder)
     assert run.held_out["policy_acc"][-1].prompts == 4, "counted in the validation dump"
     shutil.rmtree(folder / "validation")
-    run = Run.load(folder)
-    sections.build([run])
-    assert any("trainer.validation_data_dir" in note.remedy for note in run.missing)
+    page = build([Run.load(folder)], not_drawn)
+    assert any("trainer.validation_data_dir" in note.remedy for note in page.missing)
+
+
+def test_of_two_runs_it_is_said_which_one_lacks_a_part(make_run):
+    one, other = make_run("one"), make_run("other")
+    shutil.rmtree(other / "rollouts")
+    page = build([Run.load(one), Run.load(other)], not_drawn)
+    assert {note.run for note in page.missing} == {"other"}
+    assert "other: Reward distribution" in page.html
 
 
 def test_an_empty_folder_still_gives_a_page(tmp_path):
-    html, charts = build([Run.load(tmp_path)])
-    assert charts == {}
-    page = Structure(html)
-    assert_safe(page)
-    assert html.count("not shown.") >= 5
+    page = build([Run.load(tmp_path)])
+    assert page.pngs == {}
+    assert_safe(Structure(page.html))
+    assert page.html.count("not shown.") == len(page.missing) >= 5
 
 
 def test_one_step_with_numbers_that_are_none(tmp_path, logs):
@@ -194,13 +198,13 @@ def test_one_step_with_numbers_that_are_none(tmp_path, logs):
     logs.write_records(tmp_path / "metrics.jsonl", records)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "data": {"timing_s/st')
-    html, charts = build([Run.load(tmp_path)])
-    page = Structure(html)
+    written = build([Run.load(tmp_path)])
+    page = Structure(written.html)
     assert_safe(page)
     text = "".join(page.text)
     assert "spark/policy/acc (1)" in text and "1 line(s) of the log could not be read" in text
     assert "validated once" in text
-    assert {"curves.png", "time-by-stage.png", "before-after.png"} <= set(charts)
+    assert {"curves.png", "time-by-stage.png", "before-after.png"} <= set(written.pngs)
 
 
 def test_a_resumed_run_leaves_out_what_was_abandoned(make_run, logs):
@@ -210,11 +214,9 @@ def test_a_resumed_run_leaves_out_what_was_abandoned(make_run, logs):
     again = [(3, logs.step_metrics(3)), (4, logs.step_metrics(4))]
     logs.write_records(folder / "metrics.jsonl", [*log, *again])
     run = Run.load(folder)
-    assert run.metrics.last_step == 4
+    assert run.metrics.index.max() == 4
     assert list(run.rollout_files) == [1, 2, 3, 4], "dumps of abandoned steps may still be there"
-    assert sections.warnings(run) == [
-        "The run was resumed after step 2; what the log has of abandoned steps is left out."
-    ]
+    assert warnings(run) == ["The run was resumed after step 2; what the log has of abandoned steps is left out."]
 
 
 def test_command_line_writes_page_and_charts_of_two_runs(make_run, capsys):
@@ -236,3 +238,17 @@ def test_command_line_writes_page_and_charts_of_two_runs(make_run, capsys):
 def test_no_such_folder_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit, match="is no folder: give the folder that a run wrote"):
         main([str(tmp_path / "nowhere")])
+
+
+def test_a_broken_config_is_one_line(make_run):
+    folder = make_run()
+    (folder / "checkpoints" / "run.json").write_text('{"recipe": "quick')
+    with pytest.raises(SystemExit, match=r"run\.json is no JSON"):
+        main([str(folder)])
+
+
+def test_a_text_only_run_lacks_no_images(make_run):
+    folder = make_run()
+    for path in (folder / "data").iterdir():
+        pq.write_table(pq.read_table(path).drop_columns("images"), path)
+    assert build([Run.load(folder)], not_drawn).missing == []

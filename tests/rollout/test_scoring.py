@@ -6,7 +6,8 @@ import pytest
 import torch
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 
-from spark_verl.rollout.worker import SparkWorker, _score_request
+from spark_verl.rollout.scoring import score_request
+from spark_verl.rollout.worker import SparkWorker
 
 IMAGE_PAD = 7
 
@@ -22,7 +23,7 @@ def output(prompt: int, response: list[int], mask: list[int] | None = None, turn
 
 
 def test_the_mask_tells_each_responses_own_length() -> None:
-    request = _score_request([output(10, [5] * 50), output(60, [6] * 10, turns=4)], {"uid": "a"})
+    request = score_request([output(10, [5] * 50), output(60, [6] * 10, turns=4)], {"uid": "a"})
     length = request.batch["responses"].shape[1]
     rows = [request[i] for i in range(2)]
     for row, expected in zip(rows, (50, 10), strict=True):
@@ -34,7 +35,7 @@ def test_the_mask_tells_each_responses_own_length() -> None:
 
 def test_a_reward_function_that_writes_into_its_arguments_changes_no_other_sample() -> None:
     prompt = {"extra_info": {"index": 3, "parts": [1]}, "reward_model": {"ground_truth": "7"}, "uid": "a"}
-    first, second = (_score_request([output(2, [5])], prompt)[0].non_tensor_batch for _ in range(2))
+    first, second = (score_request([output(2, [5])], prompt)[0].non_tensor_batch for _ in range(2))
     first["extra_info"]["parts"].append(2)
     first["reward_model"]["ground_truth"] = "8"
     assert second["extra_info"] == prompt["extra_info"] == {"index": 3, "parts": [1]}
@@ -48,5 +49,5 @@ def test_a_reward_function_that_writes_into_its_arguments_changes_no_other_sampl
 )
 def test_only_placeholders_of_the_policy_itself_are_refused(response, mask, sampled) -> None:
     worker = object.__new__(SparkWorker)
-    worker._media_ids = {IMAGE_PAD}
+    worker.media_ids = {IMAGE_PAD}
     assert worker._sampled_media(output(3, response, mask)) is sampled

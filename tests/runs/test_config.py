@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from spark_verl.runs.config import CHECKOUT, compare, flatten, load
+from spark_verl.runs.config import UnreadableFile, compare, flatten, load
 
 RECIPE = """
 hydra:
@@ -100,25 +100,35 @@ def test_the_runs_own_record_goes_first(tmp_path, place):
     (folder / "run.json").write_text(json.dumps(about))
     config = load(tmp_path)
     assert config.versions == {"verl": "0.9.1"}
-    assert config.recipe_path == CHECKOUT / "recipes" / "quickstart.yaml"
+    assert config.recipe["data.train_batch_size"] == 8
     found = {one.key: (one.left, one.right, one.why) for one in config.differences()}
     assert found["data.train_batch_size"] == ("8", "16", "not on the command line")
     assert found["spark.seed"] == ("not in the recipe", "5", "command line")
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a b", "", None, 7, "no_such_recipe"])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a b", "", None, "no_such_recipe"])
 def test_a_recipes_name_is_a_name_and_no_path(tmp_path, name):
     (tmp_path / "config.yaml").write_text("a: 1\n")
-    (tmp_path / "run.json").write_text(json.dumps({"recipe": name, "overrides": "text", "versions": [1]}))
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": name}))
     config = load(tmp_path)
-    assert config.recipe_path is None and config.overrides == [] and config.versions == {}
+    assert config.recipe is None and config.overrides == [] and config.versions == {}
     assert config.differences() == []
 
 
-@pytest.mark.parametrize("broken", ["a: [1", "- 1\n- 2\n", "", "\x00"])
-def test_a_broken_config_is_no_config(tmp_path, broken):
-    (tmp_path / "config.yaml").write_text(broken)
-    assert load(tmp_path).values == {}
+@pytest.mark.parametrize(("name", "text"), [("config.yaml", "a: [1"), ("config.yaml", "\x00"), ("run.json", "{")])
+def test_a_broken_file_is_named(tmp_path, name, text):
+    (tmp_path / "config.yaml").write_text("a: 1\n")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UnreadableFile, match=name):
+        load(tmp_path)
+
+
+def test_a_recipe_that_inherits_is_compared_as_a_whole(tmp_path):
+    (tmp_path / "config.yaml").write_text("data:\n  train_batch_size: 16\n")
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": "quickstart_gpu"}))
+    config = load(tmp_path)
+    assert config.recipe["platform"] == "gpu", "overrides what quickstart chooses"
+    assert [(one.key, one.left, one.right) for one in config.differences()] == [("data.train_batch_size", "8", "16")]
 
 
 @pytest.mark.parametrize(

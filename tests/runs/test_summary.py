@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from spark_verl.runs.summary import read_metrics, summarize, table
+from spark_verl.runs.metrics import read_metrics
+from spark_verl.runs.summary import summarize, table
 
 VALIDATION = {
     "val-core/spark_digits/acc/mean@1": 0.5,
@@ -57,6 +58,9 @@ def test_a_run_that_was_killed_leaves_half_a_line(tmp_path, rest):
     assert "-" in table(summary)
 
 
-def test_no_metrics_is_said_plainly(tmp_path):
-    with pytest.raises(FileNotFoundError, match="did the run start"):
-        read_metrics(tmp_path / "metrics.jsonl")
+def test_a_resumed_run_is_summed_up_without_its_abandoned_steps(tmp_path):
+    records = [(0, VALIDATION), *((number, step(4.0)) for number in range(1, 6)), (5, VALIDATION | {"abandoned": 1.0})]
+    records += [(3, step(8.0)), (4, step(8.0))]
+    summary = summarize(read_metrics(write(tmp_path / "metrics.jsonl", records)))
+    assert (summary["steps"], summary["train_s"]) == (4, 24.0)
+    assert "policy_acc_after" not in summary, "it was validated after a step that the final model has not seen"

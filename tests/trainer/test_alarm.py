@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spark_verl.trainer.alarm import SelfConfirmationAlarm
+from spark_verl.trainer.alarm import SelfConfirmationAlarm, compare, policy_progress
 
 WINDOW = 10
 Curve = Callable[[float], float]
@@ -97,3 +97,33 @@ def test_a_restored_alarm_goes_on_as_the_old_one():
     after = [(second.update(step, m), whole.update(step, m)) for step, m in enumerate(steps) if step >= 4]
     assert all(mine == theirs for mine, theirs in after)
     assert after[-1][0]["self_confirmation"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "progress", "rising", "suspicious", "reason"),
+    [
+        ([0.0, 0.0], [0.1, 0.1], 0.0, True, True, "rises, no progress"),
+        ([0.0, 0.0], [0.1, 0.1], -0.2, True, True, "rises, the policy gets worse"),
+        ([0.0, 0.0], [0.1, 0.1], 0.01, True, False, "rises, the policy gets better"),
+        ([0.0, 0.0], [0.04, 0.04], 0.0, False, False, "too small a rise, however certain"),
+        ([-0.1, 0.1], [0.0, 0.2], 0.0, False, False, "too uncertain a rise: three times the error is 0.3"),
+        ([0.1, 0.1], [0.0, 0.0], 0.0, False, False, "falls"),
+        ([-0.2, -0.2], [-0.1, -0.1], 0.0, True, True, "the direction counts, not the level"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_rule(earlier, later, progress, rising, suspicious, reason):
+    drift = compare(earlier, later, progress)
+    assert (drift.rising, drift.suspicious) == (rising, suspicious), reason
+
+
+@pytest.mark.parametrize(
+    ("held_out", "expected", "reason"),
+    [
+        (([0.2, 0.3], [0.9, 0.7]), 0.4, "the last validation of either window"),
+        (([], [0.9]), 0.25, "nothing was validated before: the policy's rows tell"),
+        (([0.9], []), 0.25, "nor after"),
+    ],
+)
+def test_what_counts_as_progress(held_out, expected, reason):
+    assert policy_progress(held_out, ([0.0, 0.5], [0.5, 0.5])) == pytest.approx(expected), reason

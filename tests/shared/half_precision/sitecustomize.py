@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 
-EVERY = 5000
+EVERY = 1000
 """Operations between two lines that only count."""
 
 

@@ -1,16 +1,23 @@
-"""The rows of a step: which of them must not teach anything, and where padding stands among them."""
+"""From verl's advantages to SPARK's: rows that were not verified teach nothing, objectives have weights.
+
+    A_i = w(objective of i) · (r_i − mean of its uid) / (std of its uid + ε),  and 0 for silent rows
+
+verl computes the fraction, per uid; here rows are taken out of it before, and factors put on it afterwards.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
+import torch
 import transfer_queue as tq
+from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.utils import tensordict_utils as tu
 
-from spark_verl.trainer.metrics import UNVERIFIED
+from spark_verl.trainer.batch import fetch, reward_infos
+from spark_verl.vocabulary import UNDECIDED
 
 
 def silent_rows(keys: Sequence[str], statuses: Sequence[str | None]) -> list[int]:
@@ -29,7 +36,7 @@ def silent_rows(keys: Sequence[str], statuses: Sequence[str | None]) -> list[int
         Indices, ascending: all rows of sessions that were not verified, and of the only verified session of a prompt.
     """
     sessions = [key.rsplit("_", 1)[0] for key in keys]
-    unverified = {session for session, status in zip(sessions, statuses, strict=True) if status in UNVERIFIED}
+    unverified = {session for session, status in zip(sessions, statuses, strict=True) if status in UNDECIDED}
     verified = Counter(session.rsplit("_", 1)[0] for session in set(sessions) - unverified)
     return [i for i, session in enumerate(sessions) if session in unverified or verified[session.rsplit("_", 1)[0]] < 2]
 
@@ -46,29 +53,27 @@ def isolate_unverified(batch: KVBatchMeta) -> list[int]:
     Returns:
         :func:`silent_rows` of the batch.
     """
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
-    statuses = [(extra.get("reward_extra_info") or {}).get("status") for extra in data["extra_fields"]]
-    keys = [key for key, status in zip(batch.keys, statuses, strict=True) if status in UNVERIFIED]
+    statuses = [info.get("status") for info in reward_infos(fetch(batch, "extra_fields"))]
+    keys = [key for key, status in zip(batch.keys, statuses, strict=True) if status in UNDECIDED]
     if keys:
-        uids = tu.get_tensordict({"uid": np.array(keys, dtype=object)})
-        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=uids)
+        own = tu.get_tensordict({"uid": keys})
+        tq.kv_batch_put(keys=keys, partition_id=str(batch.partition_id), fields=own)
     return silent_rows(batch.keys, statuses)
 
 
-def spread_padding(padding: Sequence[bool], ranks: int) -> list[int]:
-    """An order of rows in which each rank's padding rows stand at equal distances.
+def scale(batch: KVBatchMeta, factors: Mapping[int, float]) -> None:
+    """Multiply the advantages of rows in TransferQueue.
 
     Args:
-        padding: Which rows are padding. Equal numbers of consecutive rows belong to each rank, and still do afterwards.
-        ranks: Data-parallel ranks; their number divides that of the rows.
-
-    Returns:
-        Indices of the rows. Among themselves, real rows keep their order.
+        batch: All rows of a step.
+        factors: ``{index of the row: factor}``; rows that are absent, or whose factor is 1, are not touched.
     """
-    rows, order = len(padding) // ranks, []
-    for start in range(0, len(padding), rows):
-        mine = range(start, start + rows)
-        queues = {kind: iter([i for i in mine if bool(padding[i]) is kind]) for kind in (True, False)}
-        count = sum(bool(padding[i]) for i in mine)
-        order += [next(queues[(place + 1) * count // rows > place * count // rows]) for place in range(rows)]
-    return order
+    changed = [i for i, factor in factors.items() if factor != 1.0]
+    if not changed:
+        return
+    keys = [batch.keys[i] for i in changed]
+    rows = fetch(batch, "advantages", keys=keys)["advantages"].unbind()
+    scaled = [row * factors[i] for row, i in zip(rows, changed, strict=True)]
+    nested = torch.nested.as_nested_tensor(scaled, layout=torch.jagged)
+    fields = TensorDict({"advantages": nested}, batch_size=len(keys))
+    tq.kv_batch_put(keys=keys, partition_id=str(batch.partition_id), fields=fields)

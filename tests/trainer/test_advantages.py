@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_verl.trainer.rows import silent_rows, spread_padding
+from spark_verl.trainer.advantages import silent_rows
+from spark_verl.trainer.batch import spread_padding
 
 
 @pytest.mark.parametrize(

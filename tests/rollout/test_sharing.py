@@ -12,7 +12,7 @@ from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentL
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from spark_verl.rollout.media import MediaCache
-from spark_verl.rollout.single_turn import SharedSingleTurnLoop
+from spark_verl.rollout.sharing import SharedSingleTurnLoop
 
 RECIPES = str(Path(__file__).resolve().parents[2] / "recipes")
 

@@ -17,30 +17,30 @@ from typing import Any
 import datasets
 
 from spark_verl.data.errors import RowError
-from spark_verl.data.images import DEFAULT_MAX_PIXELS, MIN_PIXELS, prepare_image
+from spark_verl.data.images import MIN_PIXELS, prepare_image
 from spark_verl.data.prompts import build_prompt, find_choices, remove_instructions
 from spark_verl.data.stores import Images
+from spark_verl.reward import accepted_answers, extract_answer
 from spark_verl.reward.choices import option_letter
 from spark_verl.reward.equality import compare
-from spark_verl.reward.extract import extract_answer
-from spark_verl.reward.verifier import accepted_answers
 
+_TEXT, _SHARE = datasets.Value("string"), datasets.Value("float64")
 FEATURES = datasets.Features(
     {
-        "data_source": datasets.Value("string"),
-        "prompt": datasets.List({"role": datasets.Value("string"), "content": datasets.Value("string")}),
+        "data_source": _TEXT,
+        "prompt": datasets.List({"role": _TEXT, "content": _TEXT}),
         "images": datasets.List(datasets.Image()),
-        "ability": datasets.Value("string"),
-        "reward_model": {"style": datasets.Value("string"), "ground_truth": datasets.Value("string")},
+        "ability": _TEXT,
+        "reward_model": {"style": _TEXT, "ground_truth": _TEXT},
         "extra_info": {
-            "split": datasets.Value("string"),
+            "split": _TEXT,
             "index": datasets.Value("int64"),
-            "id": datasets.Value("string"),
-            "kind": datasets.Value("string"),
-            "source": datasets.Value("string"),
-            "choices": datasets.List(datasets.Value("string")),
-            "pass_rate_7b": datasets.Value("float64"),
-            "pass_rate_32b": datasets.Value("float64"),
+            "id": _TEXT,
+            "kind": _TEXT,
+            "source": _TEXT,
+            "choices": datasets.List(_TEXT),
+            "pass_rate_7b": _SHARE,
+            "pass_rate_32b": _SHARE,
         },
     }
 )
@@ -79,15 +79,7 @@ class Sample:
 
 
 def build_row(
-    sample: Sample,
-    *,
-    data_source: str,
-    split: str,
-    index: int,
-    images: Images,
-    ability: str = "math",
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    done: Counter[str] | None = None,
+    sample: Sample, *, data_source: str, split: str, index: int, images: Images, max_pixels: int, done: Counter[str]
 ) -> dict[str, Any]:
     """Build one row, matching :data:`FEATURES`.
 
@@ -97,7 +89,6 @@ def build_row(
         split: ``train`` or ``test``.
         index: Number of the row in its file.
         images: Where image paths are looked up.
-        ability: verl's label for the kind of skill.
         max_pixels: Larger images are downscaled.
         done: Counts what was done to images.
 
@@ -107,15 +98,16 @@ def build_row(
     prompt = build_prompt(sample.question, len(sample.images))
     truth = ground_truth(sample.answer)
     system = remove_instructions(sample.system)
-    for text in (prompt, truth, system, sample.id, sample.kind, sample.source, data_source):
-        if not text.isascii():
-            _check_unicode(text)
+    try:
+        "".join((prompt, truth, system, sample.id, sample.kind, sample.source, data_source)).encode()
+    except UnicodeEncodeError as error:  # JSON can have one half of a surrogate pair; parquet and tokenizers cannot
+        raise RowError("bad_text", str(error)) from error
     limit = min(max_pixels, max(MIN_PIXELS, sample.max_pixels or max_pixels))
     return {
         "data_source": data_source,
         "prompt": [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": prompt}],
         "images": [prepare_image(image, images, limit, done) for image in sample.images],
-        "ability": ability,
+        "ability": "math",
         "reward_model": {"style": "rule", "ground_truth": truth},
         "extra_info": {
             "split": split,
@@ -145,10 +137,8 @@ def ground_truth(answer: Any) -> str:
     >>> ground_truth("So it costs 9 + 9 = 18 dollars.\n#### 18")
     '18'
     """
-    if isinstance(answer, float) and not math.isfinite(answer):  # how pandas stores a missing value
-        raise RowError("empty_answer")
     texts = accepted_answers(answer)
-    if not texts:
+    if not texts or isinstance(answer, float) and not math.isfinite(answer):  # pandas stores a missing one as NaN
         raise RowError("empty_answer")
     usable = [text for text in texts if _verifiable(text)]
     if not usable:
@@ -162,13 +152,6 @@ def _verifiable(text: str) -> bool:
     """Whether the verifier finds and accepts this very text in a box; no algebra is ever needed for that."""
     boxed = extract_answer(rf"\boxed{{{text}}}")
     return boxed is not None and compare(boxed, text) is True
-
-
-def _check_unicode(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:  # JSON can have one half of a surrogate pair; parquet and tokenizers cannot
-        raise RowError("bad_text", str(error)) from error
 
 
 def _choices(prompt: str, truth: str) -> list[str]:
