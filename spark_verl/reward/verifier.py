@@ -39,8 +39,8 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Whether it is right or wrong, see :attr:`spark_verl.vocabulary.Status.decided`."""
-        return self.status.decided
+        """False where nothing was found out: such a row is neither right nor wrong, and must teach nothing."""
+        return self.status not in UNDECIDED
 
 
 def verify(
@@ -67,8 +67,8 @@ def verify(
         The verdict. Hostile responses and unusable ground truths give a status, never an exception.
 
     Example:
-        >>> verify(r"Half of it: \\boxed{50\\%}", "0.5")
-        Verdict(status='ok', correct=True, answer='50\\\\%')
+        >>> verify(r"Half of it: \\boxed{50\\%}", "0.5").correct
+        True
     """
     answer = extract_answer(response, fallbacks)
     return verify_answer(answer, ground_truth, choices=choices, tolerance=tolerance, options=options)
