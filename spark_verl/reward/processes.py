@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -46,13 +46,14 @@ class ForkServer:
     def __init__(self, task: str):
         self.task = task
         self._lock = threading.Lock()
-        self._process: subprocess.Popen | None = None
+        self._control: socket.socket | None = None
 
     def fork(self) -> Connection:
         """Ask for a worker and return the connection to it; see :class:`Worker`."""
         mine, theirs = socket.socketpair()
         with theirs, self._lock:
-            if self._process is None or self._process.poll() is not None:
+            # It never answers here: what can be read is its end.
+            if self._control is None or wait([self._control], timeout=0):
                 self._start()
             socket.send_fds(self._control, [b"1"], [theirs.fileno()])
         return Connection(mine.detach())

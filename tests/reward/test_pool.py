@@ -129,6 +129,14 @@ def test_workers_killed_from_outside_are_replaced(pool):
     assert honest_seconds(pool) < 3 * slack()
 
 
+def test_a_server_killed_from_outside_is_replaced(pool):
+    before = pool.pids()
+    pool._server._process.kill()
+    assert _gone(before), "its workers end with it"
+    assert verify(r"\boxed{\ln(5)+\ln(11)}", r"\ln(55)", options=RewardOptions(timeout_s=20)).correct
+    assert honest_seconds(pool) < 3 * slack()
+
+
 def test_memory_limit_is_an_error():
     worker = Worker(ForkServer("builtins:bytearray"), memory_mb=512)
     with pytest.raises(TaskError, match="MemoryError"):
