@@ -59,6 +59,14 @@ def _read(text: str) -> list[Any]:
     return found
 
 
-# The first parse builds the grammar's tables (most of a second). Done at import, it happens once in the fork server
-# and every process forked from it has them.
-equal("\\frac{1}{2}", "x^{2}+1")
+# The first parse builds the grammar's tables (most of a second), and the first comparison of a kind imports what sympy
+# needs for it. Done at import, this happens once in the fork server, and every process forked from it has them.
+for _answer, _truth in (
+    ("\\frac{1}{2}", "x^{2}+1"),
+    ("\\ln(2)+\\ln(3)", "\\ln(6)"),
+    ("y=2x+1", "y=1+2x"),
+    ("3e^{x}+e^{x}", "4e^{x}"),
+    ("\\sqrt{2+x}", "\\sqrt{x+2}"),
+    ("[1,2)", "(1,2)"),
+):
+    equal(_answer, _truth)
