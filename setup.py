@@ -38,6 +38,7 @@ EXTRAS = {
     "gpu": ["vllm==0.24.0", "liger-kernel>=0.8.2", "cupy-cuda13x==14.0.1"],
     "flash-attn": ["flash-attn==2.8.3"],
     "eval": ["openai"],
+    "measure": ["mathruler"],  # measure/verifier.py compares with it
     "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "psutil"],
 }
 
@@ -65,11 +66,9 @@ setup(
         "hydra-core",
         "jinja2",
         "math-verify",
-        "mathruler",
         "matplotlib",
         "omegaconf",
         "pandas",
-        "pebble",
         "pillow",
         "psutil",
         "pyarrow",

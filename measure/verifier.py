@@ -3,7 +3,9 @@
     python measure/verifier.py                 # 2,400 pairs, three verifiers, then 200 bombs
     python measure/verifier.py --show 50       # list up to 50 disagreements of each kind
 
-The pairs (:mod:`benchmarks.verifier_pairs`) are made with known verdicts, so for every disagreement it is known who is
+mathruler is needed for this alone: ``pip install -e '.[measure]'``.
+
+The pairs (``verifier_pairs.py``) are made with known verdicts, so for every disagreement it is known who is
 right. Every verifier runs in a process of its own, one after the other, with what it needs to use both cores: ours from
 one event loop (``averify``), verl's from 8 threads over its own 4 processes, mathruler in 2 processes. Throughput is
 measured with everything warm, without our cache of earlier comparisons having seen a pair. Latency is of single calls,
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -25,8 +28,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -39,7 +44,7 @@ LATENCY_SAMPLE = 400
 class PeakMemory:
     """Largest PSS of this process and its children while the block runs, in MiB."""
 
-    def __enter__(self):
+    def __enter__(self) -> PeakMemory:
         self.peak, self._stop = 0.0, threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -56,12 +61,12 @@ class PeakMemory:
                     continue
             self.peak = max(self.peak, total / 2**20)
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 
 
-def latencies(call, pairs: list[Pair]) -> dict[str, float]:
+def latencies(call: Callable[[Pair], Any], pairs: list[Pair]) -> dict[str, float]:
     """Milliseconds of single calls."""
     spent = []
     for pair in pairs[:LATENCY_SAMPLE]:
@@ -72,18 +77,15 @@ def latencies(call, pairs: list[Pair]) -> dict[str, float]:
     return {"p50_ms": cuts[49], "p99_ms": cuts[98]}
 
 
-def run_spark(pairs: list[Pair], extra: list[Pair]) -> dict:
-    from spark_verl.reward import averify, verify
+def run_spark(pairs: list[Pair], extra: list[Pair]) -> dict[str, Any]:
+    from spark_verl.reward import Verdict, averify, verify
     from spark_verl.reward.pool import get_pool
-
-    def arguments(pair: Pair) -> dict:
-        return {"choices": pair.choices}
 
     pool = get_pool()
     pool.warm_up()
 
-    async def all_of() -> list:
-        return await asyncio.gather(*(averify(pair.response, pair.truth, **arguments(pair)) for pair in pairs))
+    async def all_of() -> list[Verdict]:
+        return await asyncio.gather(*(averify(pair.response, pair.truth, choices=pair.choices) for pair in pairs))
 
     started = time.perf_counter()
     verdicts = asyncio.run(all_of())
@@ -91,10 +93,10 @@ def run_spark(pairs: list[Pair], extra: list[Pair]) -> dict:
     found = {"verdicts": [verdict.correct for verdict in verdicts], "seconds": seconds}
     found["statuses"] = dict(Counter(verdict.status for verdict in verdicts))
     found["symbolic"] = sum(verdict.symbolic for verdict in verdicts) / len(verdicts)
-    return found | latencies(lambda pair: verify(pair.response, pair.truth, **arguments(pair)), extra)
+    return found | latencies(lambda pair: verify(pair.response, pair.truth, choices=pair.choices), extra)
 
 
-def run_verl(pairs: list[Pair], extra: list[Pair]) -> dict:
+def run_verl(pairs: list[Pair], extra: list[Pair]) -> dict[str, Any]:
     from verl.utils.reward_score.math_verify import compute_score
 
     def call(pair: Pair) -> bool:
@@ -114,7 +116,7 @@ def _mathruler(pair: Pair) -> bool:
     return bool(grade_answer(extract_boxed_content(pair.response), pair.truth))
 
 
-def run_mathruler(pairs: list[Pair], extra: list[Pair]) -> dict:
+def run_mathruler(pairs: list[Pair], extra: list[Pair]) -> dict[str, Any]:
     with multiprocessing.get_context("fork").Pool(2) as processes:
         processes.map(_mathruler, extra[:64])
         started = time.perf_counter()
@@ -126,7 +128,7 @@ def run_mathruler(pairs: list[Pair], extra: list[Pair]) -> dict:
 ARMS = {"spark_verl": run_spark, "verl": run_verl, "mathruler": run_mathruler}
 
 
-def run_bombs(count: int, timeout_s: float) -> dict:
+def run_bombs(count: int, timeout_s: float) -> dict[str, Any]:
     """Bombs in a row, one by one: each must end in time, and honest answers take their usual time afterwards."""
     from spark_verl.reward import RewardOptions, verify
     from spark_verl.reward.pool import get_pool
@@ -136,7 +138,7 @@ def run_bombs(count: int, timeout_s: float) -> dict:
     pool.warm_up()
 
     def honest() -> float:
-        pool._cache.clear()
+        pool._decided.clear()
         started = time.perf_counter()
         assert verify(r"\boxed{\ln(2)+\ln(3)}", r"\ln(6)", options=options).correct
         return time.perf_counter() - started
@@ -165,7 +167,7 @@ def run_bombs(count: int, timeout_s: float) -> dict:
     }
 
 
-def run_arm(name: str, arguments) -> None:
+def run_arm(name: str, arguments: argparse.Namespace) -> None:
     """One verifier in this process; prints JSON."""
     if name == "bombs":
         print("RESULT", json.dumps(run_bombs(arguments.bombs, arguments.timeout_s)))
@@ -176,7 +178,7 @@ def run_arm(name: str, arguments) -> None:
     print("RESULT", json.dumps(found | {"peak_mb": memory.peak}))
 
 
-def in_subprocess(name: str, arguments) -> dict:
+def in_subprocess(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Run an arm in a fresh process."""
     command = [sys.executable, __file__, "--arm", name, "--pairs", str(arguments.pairs)]
     command += ["--bombs", str(arguments.bombs), "--timeout_s", str(arguments.timeout_s)]
@@ -188,7 +190,7 @@ def in_subprocess(name: str, arguments) -> dict:
     sys.exit(f"{name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
 
 
-def report(pairs: list[Pair], results: dict[str, dict], show: int) -> int:
+def report(pairs: list[Pair], results: dict[str, dict[str, Any]], show: int) -> int:
     """Print the tables; return the number of pairs where verl is right and we are not."""
     ours = results["spark_verl"]
     print(f"\n{'':<14}{'answers/s':>11}{'ours/it':>9}{'p50 ms':>9}{'p99 ms':>9}{'peak MiB':>10}{'errors':>8}")
@@ -238,6 +240,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--arm", choices=[*ARMS, "bombs"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if importlib.util.find_spec("mathruler") is None:
+        parser.error("mathruler is not installed: pip install -e '.[measure]'")
     if arguments.arm:
         run_arm(arguments.arm, arguments)
         return

@@ -39,32 +39,35 @@ class Pair:
     choices: dict[str, str] | None = None
 
 
-Maker = Callable[[random.Random, bool], tuple]
+Made = tuple[str, str] | tuple[str, str, dict[str, str]]
+"""Answer, truth, and the options where there are any."""
+
+Maker = Callable[[random.Random, bool], Made]
 
 
-def _integer(rng, right):
+def _integer(rng: random.Random, right: bool) -> Made:
     n = rng.randrange(-200, 5000)
     return str(n if right else n + rng.choice((-10, -1, 1, 2, 100))), str(n)
 
 
-def _decimal(rng, right):
+def _decimal(rng: random.Random, right: bool) -> Made:
     n = rng.randrange(1, 9999)
     given = n if right else n + rng.choice((-100, -7, 3, 10))
     return f"{given / 100:.2f}", f"{n / 100:.2f}".rstrip("0").rstrip(".")
 
 
-def _thousands(rng, right):
+def _thousands(rng: random.Random, right: bool) -> Made:
     n = rng.randrange(1000, 5_000_000)
     return f"{n if right else n + 1000:,}", str(n)
 
 
-def _letter(rng, right):
+def _letter(rng: random.Random, right: bool) -> Made:
     letter = rng.choice("ABCD")
     given = letter if right else rng.choice([other for other in "ABCD" if other != letter])
     return rng.choice(("{0}", "({0})", r"\text{{{0}}}", "{0}.")).format(given), letter
 
 
-def _option_text(rng, right):
+def _option_text(rng: random.Random, right: bool) -> Made:
     options = dict(
         zip("ABCD", rng.sample(("red", "blue", "green", "a circle", "12 cm", "the left one"), 4), strict=True)
     )
@@ -73,14 +76,14 @@ def _option_text(rng, right):
     return rng.choice((options[given], f"{given}. {options[given]}")), letter, options
 
 
-def _word(rng, right):
+def _word(rng: random.Random, right: bool) -> Made:
     words = ("Monday", "parallel", "increasing", "Paris", "triangle", "left")
     word = rng.choice(words)
     given = word if right else rng.choice([other for other in words if other != word])
     return rng.choice((given, given.lower(), f"\\text{{{given}}}")), word
 
 
-def _fraction(rng, right):
+def _fraction(rng: random.Random, right: bool) -> Made:
     b = rng.randrange(2, 12)
     a = rng.choice([n for n in range(1, 30) if n % b])
     value = Fraction(a, b)
@@ -95,39 +98,39 @@ def _fraction(rng, right):
     return given, rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
 
 
-def _fraction_decimal(rng, right):
+def _fraction_decimal(rng: random.Random, right: bool) -> Made:
     n, d = rng.choice(((1, 2), (3, 4), (7, 8), (5, 2), (9, 4), (1, 5), (13, 8)))
     value = n / d if right else n / d + 0.25
     return f"{value:g}", rf"\frac{{{n}}}{{{d}}}"
 
 
-def _percent(rng, right):
+def _percent(rng: random.Random, right: bool) -> Made:
     n = rng.randrange(1, 99)
     return rf"{n if right else 100 - n if n != 50 else 51}\%", f"{n}%"
 
 
-def _unit(rng, right):
+def _unit(rng: random.Random, right: bool) -> Made:
     n, unit = rng.randrange(2, 400), rng.choice(("cm", "m", "km", r"\mathrm{cm}", "kg", r"\text{ m}"))
     return f"{n if right else n + 3} {unit}", str(n)
 
 
-def _degrees(rng, right):
+def _degrees(rng: random.Random, right: bool) -> Made:
     n = rng.randrange(5, 175)
     return rf"{n if right else 180 - n if n != 90 else 91}^\circ", rng.choice((str(n), rf"{n}^\circ", f"{n}°"))
 
 
-def _money(rng, right):
+def _money(rng: random.Random, right: bool) -> Made:
     n = rng.randrange(2, 900)
     return rf"\${n if right else n + 5}", str(n)
 
 
-def _surd(rng, right):
+def _surd(rng: random.Random, right: bool) -> Made:
     a, b = rng.randrange(2, 9), rng.choice((2, 3, 5, 6, 7, 10))
     inside = a * a * b
     return rf"{a if right else a + 1}\sqrt{{{b}}}", rf"\sqrt{{{inside}}}"
 
 
-def _pi(rng, right):
+def _pi(rng: random.Random, right: bool) -> Made:
     n, d = rng.randrange(1, 20), rng.choice((2, 3, 4, 6))
     value = Fraction(n, d)
     given = value if right else value + 1
@@ -137,80 +140,80 @@ def _pi(rng, right):
     )
 
 
-def _polynomial(rng, right):
+def _polynomial(rng: random.Random, right: bool) -> Made:
     a, b = rng.randrange(1, 9), rng.randrange(1, 9)
     middle, last = a + b, a * b if right else a * b + 1
     return f"x^2+{middle}x+{last}", f"(x+{a})(x+{b})"
 
 
-def _equation(rng, right):
+def _equation(rng: random.Random, right: bool) -> Made:
     n, name = rng.randrange(2, 60), rng.choice("xya")
     return f"{name}={n if right else n + 1}", str(n)
 
 
-def _line(rng, right):
+def _line(rng: random.Random, right: bool) -> Made:
     m, c = rng.randrange(2, 9), rng.randrange(1, 9)
     return f"y={m}x+{c if right else c + 1}", f"y = {m}x + {c}"
 
 
-def _set(rng, right):
+def _set(rng: random.Random, right: bool) -> Made:
     items = rng.sample(range(-9, 20), 3)
     given = items[:] if right else items[:2]
     rng.shuffle(given)
     return rf"\{{{', '.join(map(str, given))}\}}", rf"\{{{', '.join(map(str, items))}\}}"
 
 
-def _interval(rng, right):
+def _interval(rng: random.Random, right: bool) -> Made:
     a, b = sorted(rng.sample(range(-20, 20), 2))
     return (f"[{a}, {b})" if right else f"({a}, {b}]"), f"[{a},{b})"
 
 
-def _tuple(rng, right):
+def _tuple(rng: random.Random, right: bool) -> Made:
     a, b = rng.sample(range(-20, 20), 2)
     return (f"({a}, {b})" if right else f"({b}, {a})"), f"({a},{b})"
 
 
-def _matrix(rng, right):
+def _matrix(rng: random.Random, right: bool) -> Made:
     entries = [rng.randrange(-5, 9) for _ in range(4)]
     given = entries if right else [*entries[:3], entries[3] + 1]
 
-    def show(e):
+    def show(e: list[int]) -> str:
         return rf"\begin{{pmatrix}} {e[0]} & {e[1]} \\ {e[2]} & {e[3]} \end{{pmatrix}}"
 
     return show(given), show(entries)
 
 
-def _scientific(rng, right):
+def _scientific(rng: random.Random, right: bool) -> Made:
     m, e = rng.randrange(11, 99) / 10, rng.randrange(3, 7)
     return rf"{m:g} \times 10^{{{e if right else e + 1}}}", f"{m * 10**e:.0f}"
 
 
-def _power(rng, right):
+def _power(rng: random.Random, right: bool) -> Made:
     base, e = rng.randrange(2, 6), rng.randrange(3, 9)
     return rf"{base}^{{{e}}}", str(base**e if right else base**e + base)
 
 
-def _ratio(rng, right):
+def _ratio(rng: random.Random, right: bool) -> Made:
     a, b = rng.choice(((1, 2), (2, 3), (3, 5), (4, 7)))
     return (f"{a}:{b}" if right else f"{b}:{a}"), f"{a}:{b}"
 
 
-def _trig(rng, right):
+def _trig(rng: random.Random, right: bool) -> Made:
     a = rng.randrange(2, 9)
     return (rf"{a}\sin\left(x\right)" if right else rf"{a}\cos(x)"), rf"{a}\sin(x)"
 
 
-def _logarithm(rng, right):
+def _logarithm(rng: random.Random, right: bool) -> Made:
     a, b = rng.sample(range(2, 12), 2)
     return rf"\ln({a})+\ln({b})", rf"\ln({a * b if right else a * b + 1})"
 
 
-def _exponential(rng, right):
+def _exponential(rng: random.Random, right: bool) -> Made:
     a, b = rng.randrange(2, 9), rng.randrange(2, 9)
     return rf"{a}e^{{x}}+{b}e^{{x}}", f"{a + b if right else a * b + 1}e^{{x}}"
 
 
-def _root(rng, right):
+def _root(rng: random.Random, right: bool) -> Made:
     a = rng.randrange(2, 30)
     return rf"\sqrt{{{a if right else a + 1}+x}}", rf"\sqrt{{x+{a}}}"
 

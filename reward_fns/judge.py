@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from spark_verl.reward import LABEL_FORMS, parse_judgement
+from spark_verl.reward import label_form_of, parse_judgement
+from spark_verl.vocabulary import Status
 
 
 def compute_score(
@@ -34,11 +35,7 @@ def compute_score(
     Raises:
         ValueError: The ground truth is no label.
     """
-    label_form = (extra_info or {}).get("label_form")
-    if label_form not in LABEL_FORMS:
-        label_form = next((form for form, labels in LABEL_FORMS.items() if ground_truth in labels), None)
-    if label_form is None:
-        raise ValueError(f"reward_model.ground_truth must be a label of {LABEL_FORMS}, got {ground_truth!r}")
+    label_form = label_form_of(ground_truth, (extra_info or {}).get("label_form"))
     verdict = parse_judgement(solution_str, label_form)
     correct = float(verdict == ground_truth)
-    return {"score": correct, "acc": correct, "status": "unparsable" if verdict is None else "ok"}
+    return {"score": correct, "acc": correct, "status": Status.UNPARSABLE if verdict is None else Status.OK}

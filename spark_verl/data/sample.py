@@ -21,7 +21,8 @@ from spark_verl.data.images import MIN_PIXELS, prepare_image
 from spark_verl.data.prompts import build_prompt, find_choices, remove_instructions
 from spark_verl.data.stores import Images
 from spark_verl.reward import accepted_answers, extract_answer
-from spark_verl.reward.equality import compare, option_letter
+from spark_verl.reward.choices import option_letter
+from spark_verl.reward.equality import compare
 
 _TEXT, _SHARE = datasets.Value("string"), datasets.Value("float64")
 FEATURES = datasets.Features(

@@ -105,14 +105,14 @@ def undecorate(answer: str) -> str:
                     answer = inner
         for opening in (_WHOLE_BOX, _TEXT_COMMAND):
             match = opening.match(answer)
-            if match and _closing_brace(answer, match.end()) == len(answer) - 1:
+            if match and closing_brace(answer, match.end()) == len(answer) - 1:
                 answer = answer[match.end() : -1]
         if answer == before:
             break
     return answer
 
 
-def _closing_brace(text: str, start: int) -> int:
+def closing_brace(text: str, start: int) -> int:
     """Index of the brace that closes the group whose content begins at ``start``; -1 if it never closes."""
     depth = 1
     for token in _TOKEN.finditer(text, start):

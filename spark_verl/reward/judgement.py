@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from spark_verl.reward.extract import extract_answer
 from spark_verl.reward.text import canonical
-
-LABEL_FORMS: dict[str, tuple[str, str]] = {"yes_no": ("Yes", "No"), "a_b": ("A", "B")}
-"""The two labels of every form, the favourable one first."""
+from spark_verl.vocabulary import LabelForm
 
 _POSITIVE = r"yes|correct|right|true|accurate|valid"
 _NEGATIVE = (
@@ -56,6 +56,26 @@ _MARKDOWN = re.compile(r"\*\*|__|[`#>$\"]|\\[()\[\]]")
 _TAIL_CHARS = 600
 
 
+def label_form_of(label: Any, form: str | None = None) -> LabelForm:
+    """The form of a row's label.
+
+    Args:
+        label: "Yes", "No", "A" or "B".
+        form: What the row says; a form without labels counts as nothing said.
+
+    Raises:
+        ValueError: The label is none of the form's, or of any form's.
+    """
+    labelled = [known for known in LabelForm if known.labels]
+    found = [known for known in labelled if known == form] or [known for known in labelled if label in known.labels]
+    if not found or label not in found[0].labels:
+        allowed = found[0].labels if found else {str(known): known.labels for known in labelled}
+        raise ValueError(
+            f"reward_model.ground_truth must be a label of {allowed}, got {label!r} (label_form: {form!r})"
+        )
+    return found[0]
+
+
 def parse_judgement(response: str, label_form: str, *, require_box: bool = False) -> str | None:
     """The verdict of a judge's response.
 
@@ -77,9 +97,9 @@ def parse_judgement(response: str, label_form: str, *, require_box: bool = False
         >>> parse_judgement(r"The sum is 12, so \\boxed{\\text{No}}", "yes_no")
         'No'
     """
-    if label_form not in LABEL_FORMS:
-        raise ValueError(f"unknown label form {label_form!r}: choose from {sorted(LABEL_FORMS)}")
-    read, state = (_read_yes_no, _state_yes_no) if label_form == "yes_no" else (_read_a_b, _state_a_b)
+    if label_form not in _READERS:
+        raise ValueError(f"unknown label form {label_form!r}: choose from {sorted(_READERS)}")
+    read, state = _READERS[label_form]
     boxed = extract_answer(response)
     if boxed is not None:
         return read(canonical(boxed[:_TAIL_CHARS]))
@@ -88,7 +108,7 @@ def parse_judgement(response: str, label_form: str, *, require_box: bool = False
     return _read_prose(response[-_TAIL_CHARS:], state)
 
 
-def _read_prose(tail: str, state) -> str | None:
+def _read_prose(tail: str, state: Callable[..., str | None]) -> str | None:
     tail = _MARKDOWN.sub("", tail)
     cues = _CUE.findall(tail)
     if cues and (label := state(canonical(cues[-1]), cue=True)) is not None:
@@ -148,3 +168,7 @@ def _read_a_b(text: str) -> str | None:
     # errors" says one.
     meaning = _MEANING.match(text) if label == "A" else None
     return None if meaning and _read_yes_no(meaning[1]) == "No" else label
+
+
+_READERS = {LabelForm.YES_NO: (_read_yes_no, _state_yes_no), LabelForm.A_B: (_read_a_b, _state_a_b)}
+"""How a boxed label is read, and how one in prose."""

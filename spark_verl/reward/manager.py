@@ -16,29 +16,41 @@ import functools
 import inspect
 import logging
 import math
-import threading
 import time
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
+from omegaconf import DictConfig
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl.utils.reward_score import default_compute_score
 
 from spark_verl.reward.extract import extract_answer
-from spark_verl.reward.judgement import LABEL_FORMS, parse_judgement
+from spark_verl.reward.judgement import label_form_of, parse_judgement
 from spark_verl.reward.options import RewardOptions
 from spark_verl.reward.pool import get_pool
-from spark_verl.reward.verifier import ERROR, OK, TIMEOUT, UNPARSABLE, averify
+from spark_verl.reward.verifier import averify
+from spark_verl.vocabulary import JUDGE_OBJECTIVES, Objective, Status
 
 logger = logging.getLogger(__name__)
 
 JUDGE_PREFIX = "spark/"
 """Of the data_source of judge rows: spark/pointwise, spark/pairwise, spark/reflection, spark/reflection_keep."""
 
-JUDGE_OBJECTIVES = ("pointwise", "pairwise", "reflection")
+
+@dataclass(frozen=True)
+class _Finding:
+    """What was found out about a response; the names are those of ``reward_extra_info``."""
+
+    acc: float
+    format: float
+    status: Status
+    answer: str | None
+    symbolic: bool = False
+    reward: float | None = None
+    """Of the user's function, where it is not the accuracy."""
 
 
 @register("spark")
@@ -75,7 +87,14 @@ class SparkRewardManager(RewardManagerBase):
         reward_model_tokenizer: Passed on with it.
     """
 
-    def __init__(self, config, tokenizer, compute_score=None, reward_router_address=None, reward_model_tokenizer=None):
+    def __init__(
+        self,
+        config: DictConfig,
+        tokenizer: Any,
+        compute_score: Callable[..., Any] | None = None,
+        reward_router_address: str | None = None,
+        reward_model_tokenizer: Any = None,
+    ):
         super().__init__(config, tokenizer, compute_score)
         self.options = reward_options(config)
         self._user_function = None if _is_stock(compute_score) else compute_score
@@ -87,7 +106,7 @@ class SparkRewardManager(RewardManagerBase):
         self._logged: set[str] = set()
         self._length_limits = _length_limits(config)
         if self.options.warm_up and self._user_function is None:
-            threading.Thread(target=get_pool(self.options).warm_up, name="spark-pool-warm-up", daemon=True).start()
+            get_pool(self.options).start()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Score the last sequence of a sample.
@@ -126,9 +145,9 @@ class SparkRewardManager(RewardManagerBase):
         """Score a response that is already decoded and has ``length`` tokens; see :meth:`run_single`."""
         started = time.perf_counter()
         extra_info = dict(extra_info or {})
-        role, objective = role_and_objective(data_source)
+        objective = objective_of(data_source)
         try:
-            if objective in ("pointwise", "pairwise"):
+            if objective in (Objective.POINTWISE, Objective.PAIRWISE):
                 found = self._judge(text, ground_truth, extra_info)
             elif self._user_function is not None:
                 found = await self._custom(text, data_source, ground_truth, extra_info)
@@ -137,18 +156,19 @@ class SparkRewardManager(RewardManagerBase):
         except Exception as error:  # rows and users' functions can fail in any way, and none may stop the run
             kind = f"a row of {data_source} was not scored and is counted as status=error ({type(error).__name__})"
             self._log_once(kind, error)
-            found = {"acc": 0.0, "format": 0.0, "status": ERROR, "answer": extract_answer(text) or ""}
-        reward = found.pop("reward", found["acc"])
-        if found["status"] in (OK, UNPARSABLE):
-            reward += self.options.format_bonus * found["format"]
-            reward -= self._overlong(objective, length)
-        else:
-            reward = 0.0
-        found.setdefault("symbolic", 0.0)
+            found = _Finding(0.0, False, Status.ERROR, extract_answer(text))
+        reward = 0.0
+        if found.status.decided:
+            reward = found.acc if found.reward is None else found.reward
+            reward += self.options.format_bonus * found.format - self._overlong(objective, length)
         info = {
-            **found,
-            "role": role,
-            "objective": objective,
+            "acc": found.acc,
+            "format": float(found.format),
+            "status": found.status.value,
+            "answer": found.answer or "",
+            "symbolic": float(found.symbolic),
+            "role": objective.role,
+            "objective": objective.value,
             "verify_s": time.perf_counter() - started,
             # As text: verl averages every column of numbers in validation.
             "index": str(extra_info.get("index", "")),
@@ -156,55 +176,36 @@ class SparkRewardManager(RewardManagerBase):
         }
         return {"reward_score": float(reward), "reward_extra_info": info}
 
-    def _overlong(self, objective: str, length: int) -> float:
+    def _overlong(self, objective: Objective, length: int) -> float:
         """The penalty of a response of ``length`` tokens: grows from 0 to all of it over the buffer."""
         limit, buffer = self._length_limits.get(objective), self.options.overlong_buffer
         if not buffer or not limit:
             return 0.0
         return self.options.overlong_penalty * min(1.0, max(0.0, (length - limit + buffer) / buffer))
 
-    def _judge(self, text: str, ground_truth: Any, extra_info: Mapping[str, Any]) -> dict[str, Any]:
+    def _judge(self, text: str, ground_truth: Any, extra_info: Mapping[str, Any]) -> _Finding:
         label = str(ground_truth)
-        label_form = extra_info.get("label_form")
-        if label_form not in LABEL_FORMS:
-            label_form = next((form for form, labels in LABEL_FORMS.items() if label in labels), None)
-        if label_form is None or label not in LABEL_FORMS[label_form]:
-            raise ValueError(
-                f"a judge row's reward_model.ground_truth must be one of {LABEL_FORMS.get(label_form, LABEL_FORMS)}, "
-                f"got {ground_truth!r} (extra_info.label_form: {extra_info.get('label_form')!r})"
-            )
-        verdict = parse_judgement(text, label_form)
-        boxed = verdict is not None and extract_answer(text) is not None
-        return {
-            "acc": float(verdict == label),
-            "format": float(boxed),
-            "status": UNPARSABLE if verdict is None else OK,
-            "answer": verdict or "",
-        }
+        verdict = parse_judgement(text, label_form_of(label, extra_info.get("label_form")))
+        if verdict is None:
+            return _Finding(0.0, False, Status.UNPARSABLE, None)
+        return _Finding(float(verdict == label), extract_answer(text) is not None, Status.OK, verdict)
 
-    async def _verify(self, text: str, ground_truth: Any, extra_info: Mapping[str, Any]) -> dict[str, Any]:
+    async def _verify(self, text: str, ground_truth: Any, extra_info: Mapping[str, Any]) -> _Finding:
         verdict = await averify(
             text,
             ground_truth,
-            choices=_choices(extra_info.get("choices")),
+            choices=extra_info.get("choices"),
             tolerance=extra_info.get("tolerance"),
             fallbacks=self.options.fallbacks,
             options=self.options,
         )
-        if verdict.status == ERROR and ground_truth is None:
+        if verdict.status is Status.ERROR and ground_truth is None:
             kind = "a row was not scored and is counted as status=error (no ground truth)"
             self._log_once(kind, ValueError("reward_model.ground_truth is missing or empty"))
-        return {
-            "acc": float(verdict.correct),
-            "format": float(verdict.answer is not None),
-            "status": verdict.status,
-            "answer": verdict.answer or "",
-            "symbolic": float(verdict.symbolic),
-        }
+        boxed = verdict.answer is not None
+        return _Finding(float(verdict.correct), boxed, verdict.status, verdict.answer, verdict.symbolic)
 
-    async def _custom(
-        self, text: str, data_source: str, ground_truth: Any, extra_info: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _custom(self, text: str, data_source: str, ground_truth: Any, extra_info: dict[str, Any]) -> _Finding:
         # A reflection row carries its task's ground truth; the user's function knows the task by its own data_source.
         task = extra_info.get("task_data_source") or data_source
         arguments = {"data_source": task, "solution_str": text, "ground_truth": ground_truth, "extra_info": extra_info}
@@ -220,20 +221,15 @@ class SparkRewardManager(RewardManagerBase):
         acc = float(details.get("acc", reward))
         if not (math.isfinite(reward) and math.isfinite(acc)):
             raise ValueError(f"the reward function returned score={reward}, acc={acc}")
-        status = str(details.get("status", OK))
-        if status not in (OK, UNPARSABLE, TIMEOUT, ERROR):
+        status = details.get("status", Status.OK)
+        if status not in tuple(Status):
             # The function's own word for something: its reward counts.
             self._log_once(f"status={status!r}", ValueError("not ok, unparsable, timeout or error: taken as ok"))
-            status = OK
+            status = Status.OK
         answer = details.get("answer", details.get("pred"))
         answer = extract_answer(text, self.options.fallbacks) if answer is None else str(answer)
-        return {
-            "acc": acc,
-            "format": float(details.get("format", answer is not None)),
-            "status": status,
-            "answer": answer or "",
-            "reward": reward,
-        }
+        boxed = details.get("format", answer is not None)
+        return _Finding(acc, boxed, Status(status), answer, reward=reward)
 
     def _log_once(self, kind: str, error: Exception) -> None:
         if kind not in self._logged and len(self._logged) < 100:
@@ -241,19 +237,18 @@ class SparkRewardManager(RewardManagerBase):
             logger.warning(f"reward: {kind}: {error}")
 
 
-def role_and_objective(data_source: str) -> tuple[str, str]:
-    """("policy", "policy") or ("judge", objective) of a data source.
+def objective_of(data_source: str) -> Objective:
+    """What a row of this data source is trained for.
 
-    >>> role_and_objective("spark/reflection_keep")
-    ('judge', 'reflection')
+    >>> objective_of("spark/reflection_keep").value
+    'reflection'
     """
-    if not data_source.startswith(JUDGE_PREFIX):
-        return "policy", "policy"
-    objective = data_source[len(JUDGE_PREFIX) :]
-    return "judge", "reflection" if objective.startswith("reflection") else objective
+    rest = data_source.removeprefix(JUDGE_PREFIX)
+    judged = rest != data_source
+    return next((o for o in JUDGE_OBJECTIVES if judged and rest.startswith(o)), Objective.POLICY)
 
 
-def reward_options(config: Any) -> RewardOptions:
+def reward_options(config: DictConfig | None) -> RewardOptions:
     """Read ``config.spark.reward``; defaults for what is absent.
 
     Raises:
@@ -270,25 +265,16 @@ def reward_options(config: Any) -> RewardOptions:
     return RewardOptions(**values).validate()
 
 
-def _length_limits(config: Any) -> dict[str, int | None]:
+def _length_limits(config: DictConfig | None) -> dict[Objective, int | None]:
     """Token limit of a response by objective."""
     if config is None or config.get("data") is None:
         return {}
     general, spark = config.data.get("max_response_length"), config.get("spark") or {}
     limits = {name: (spark.get(name) or {}).get("max_response_length") for name in JUDGE_OBJECTIVES}
-    return {"policy": general} | {name: limit or general for name, limit in limits.items()}
+    return {Objective.POLICY: general} | {name: limit or general for name, limit in limits.items()}
 
 
 def _is_stock(compute_score: Any) -> bool:
     while isinstance(compute_score, functools.partial):
         compute_score = compute_score.func if compute_score.func is not None else None
     return compute_score is None or compute_score is default_compute_score
-
-
-def _choices(value: Any) -> Any:
-    """extra_info may hold options as a list, an array or a mapping; parquet pads absent keys with None."""
-    if value is None or isinstance(value, str):
-        return None
-    if isinstance(value, Mapping):
-        return {key: text for key, text in value.items() if text is not None} or None
-    return [str(text) for text in value] or None

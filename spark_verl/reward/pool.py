@@ -1,51 +1,49 @@
 """Algebra in processes that are killed at the time limit and replaced, callable from threads and from asyncio.
 
-A thread cannot be stopped and SIGALRM does not reach sympy inside a long C call, so the limit is a kill. Processes
-start with the first comparison that needs one.
+A thread cannot be stopped and SIGALRM does not reach sympy inside a long C call, so the limit is a kill. Every process
+has a thread here that hands it one comparison at a time. These threads are daemons and nothing joins them: an
+interpreter that ends has nobody to wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import os
 import threading
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError, TimeoutError
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from concurrent.futures import Future
+from queue import SimpleQueue
 
 from spark_verl.reward.options import RewardOptions
+from spark_verl.reward.processes import ForkServer, Worker
+from spark_verl.vocabulary import Status
 
 logger = logging.getLogger(__name__)
 
 _CACHE_SIZE = 20_000
-_TASKS_PER_PROCESS = 2_000  # sympy's caches grow without end; a fresh process costs milliseconds
+_CALLS_PER_PROCESS = 2_000  # sympy's caches grow without end; a fresh process costs milliseconds
 
 
 class SymbolicPool:
-    """A pool for :func:`spark_verl.reward.symbolic.equal`.
-
-    Args:
-        options: Limits and number of processes.
+    """A pool for :func:`spark_verl.reward.algebra.equal`. Its processes start with the first comparison.
 
     What was decided is remembered by (answer, truth): the samples of a group repeat each other. A time-out or the death
     of a process may be the machine's fault and is not remembered.
+
+    Args:
+        options: Limits and number of processes.
+        server: Where the processes come from.
     """
 
-    def __init__(self, options: RewardOptions):
+    def __init__(self, options: RewardOptions, server: ForkServer):
         self.options = options
-        self._pool = None
+        self._server = server
         self._lock = threading.Lock()
-        self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._pid = os.getpid()
-        # What each pool was given: a pool that is stopped leaves its tasks without an end.
-        self._futures: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Future]] = weakref.WeakKeyDictionary()
-        self._stopping: weakref.WeakKeyDictionary[Any, threading.Thread] = weakref.WeakKeyDictionary()
+        self._started = False
+        self._tasks: SimpleQueue[tuple[Future[str], str, str]] = SimpleQueue()
+        self._workers: dict[int, Worker] = {}
+        self._decided: dict[tuple[str, str], str] = {}
 
     def equal(self, answer: str, truth: str) -> str:
         """Compare; blocks the calling thread.
@@ -53,185 +51,93 @@ class SymbolicPool:
         Returns:
             "equal", "different", "unparsable", "timeout" or "error". Never raises.
         """
-        outcome = self._remembered(answer, truth)
-        for last in (False, True):
-            if outcome is not None:
-                break
-            pool = self._started()
-            try:
-                outcome = self._remember(answer, truth, self._submit(pool, answer, truth).result())
-            except Exception as error:  # the process may end in any way: limits, signals, a broken pool
-                outcome = self._failure(error, pool, last)
-        return outcome
+        return self._decided.get((answer, truth)) or self._submit(answer, truth).result()
 
     async def aequal(self, answer: str, truth: str) -> str:
         """:meth:`equal` without blocking the event loop."""
-        outcome = self._remembered(answer, truth)
-        for last in (False, True):
-            if outcome is not None:
-                break
-            # The first call starts processes, which takes a moment: not on the event loop.
-            ready = self._pool is not None
-            pool = self._started() if ready else await asyncio.to_thread(self._started)
-            try:
-                submit = functools.partial(self._submit, pool, answer, truth)
-                future = submit() if ready else await asyncio.to_thread(submit)
-                outcome = self._remember(answer, truth, await asyncio.wrap_future(future))
-            except Exception as error:  # as in equal; a cancelled task is no Exception and passes
-                outcome = self._failure(error, pool, last)
-        return outcome
+        return self._decided.get((answer, truth)) or await asyncio.wrap_future(self._submit(answer, truth))
+
+    def start(self) -> None:
+        """Start the processes in the background; they need 3 to 4 s to import the algebra the first time."""
+        with self._lock:
+            if not self._started:
+                self._started = True
+                for slot in range(self.options.num_workers):
+                    threading.Thread(target=self._run, args=(slot,), name="spark-algebra", daemon=True).start()
 
     def warm_up(self) -> None:
-        """Start the processes and wait until they have imported the algebra (3 to 4 s the first time)."""
-        pool, tasks = self._started(), range(self.options.num_workers)
-        futures = [self._schedule_task(pool, _compare, "1", str(i), timeout=None) for i in tasks]
-        for future in futures:
-            future.result()
+        """Start the processes and wait until they compare."""
+        self._submit("1", "1").result()
 
     def pids(self) -> list[int]:
-        """Process ids of the workers alive, for tests and diagnosis."""
-        return [] if self._pool is None else list(self._pool._pool_manager.worker_manager.workers)
+        """Process ids of the workers, for tests and diagnosis."""
+        return [worker.pid for worker in list(self._workers.values())]
 
-    def stop(self) -> None:
-        """Kill the processes. The next comparison starts new ones."""
-        if self._pool is not None:
-            self._discard(self._pool).join()
-
-    def _submit(self, pool, answer: str, truth: str) -> Future:
-        return self._schedule_task(pool, _compare, answer, truth, timeout=self.options.timeout_s)
-
-    def _schedule_task(self, pool, task: Callable[..., Any], *args: Any, timeout: float | None) -> Future:
-        try:
-            future = pool.schedule(task, args=args, timeout=timeout)
-        except RuntimeError as error:  # stopped or broken between two calls
-            self._discard(pool)
-            raise BrokenProcessPool(str(error)) from error
-        with self._lock:
-            discarded = self._pool is not pool
-            self._futures.setdefault(pool, weakref.WeakSet()).add(future)
-        if discarded:
-            _break([future])
+    def _submit(self, answer: str, truth: str) -> Future[str]:
+        self.start()
+        future: Future[str] = Future()
+        self._tasks.put((future, answer, truth))
         return future
 
-    def _started(self):
-        with self._lock:
-            if self._pool is None or self._pid != os.getpid():
-                # Late imports: most runs never need them.
-                from pebble import ProcessPool
+    def _run(self, slot: int) -> None:
+        """The life of a thread: one comparison after the other, by one worker after the other."""
+        while True:
+            self._ready(slot)  # a killed worker is replaced while nobody waits for it
+            future, answer, truth = self._tasks.get()
+            if future.set_running_or_notify_cancel():
+                future.set_result(self._compare(slot, answer, truth))
 
-                from spark_verl.reward.forkserver import CleanForkServerContext
+    def _ready(self, slot: int) -> Worker | None:
+        """This thread's worker, a new one where there is none that can be called; None if none can be started."""
+        worker = self._workers.get(slot)
+        if worker is None or not worker.alive or worker.calls >= _CALLS_PER_PROCESS:
+            if self._workers.pop(slot, None):
+                worker.close()
+            try:
+                self._workers[slot] = Worker(self._server, self.options.memory_mb)
+            except (EOFError, OSError) as error:
+                _warn_once(f"no process could be started: {type(error).__name__}: {error}")
+        return self._workers.get(slot)
 
-                self._pid = os.getpid()
-                self._pool = ProcessPool(
-                    max_workers=self.options.num_workers,
-                    max_tasks=_TASKS_PER_PROCESS,
-                    initializer=_prepare_process,
-                    initargs=(self.options.memory_mb,),
-                    context=CleanForkServerContext(),
-                )
-            return self._pool
-
-    def _remembered(self, answer: str, truth: str) -> str | None:
-        with self._lock:
-            found = self._cache.get((answer, truth))
-            if found is not None:
-                self._cache.move_to_end((answer, truth))
-            return found
-
-    def _remember(self, answer: str, truth: str, outcome: str) -> str:
-        with self._lock:
-            self._cache[answer, truth] = outcome
-            while len(self._cache) > _CACHE_SIZE:
-                self._cache.popitem(last=False)
+    def _compare(self, slot: int, answer: str, truth: str) -> str:
+        worker = self._ready(slot)  # an idle one may have been killed from outside
+        if worker is None:
+            return Status.ERROR
+        try:
+            outcome = worker.call(answer, truth, timeout_s=self.options.timeout_s)
+        except TimeoutError:
+            self._workers.pop(slot)
+            return Status.TIMEOUT
+        except Exception as error:  # a process may end in any way: limits, signals
+            _warn_once(f"{type(error).__name__}: {error}")
+            return Status.ERROR
+        if len(self._decided) >= _CACHE_SIZE:
+            self._decided.clear()
+        self._decided[answer, truth] = outcome
         return outcome
 
-    def _discard(self, pool) -> threading.Thread:
-        """Forget a pool and stop it in the background; who waits for one of its tasks learns that it broke."""
 
-        def stop() -> None:
-            pool.stop()
-            pool.join()
-            with self._lock:
-                futures = list(self._futures.pop(pool, ()))
-            _break(futures)
-
-        with self._lock:
-            if self._pool is pool:
-                self._pool = None
-            thread = self._stopping.get(pool)
-            if thread is None:
-                thread = self._stopping[pool] = threading.Thread(target=stop, name="spark-pool-stop", daemon=True)
-                thread.start()
-        return thread
-
-    def _failure(self, error: Exception, pool, last: bool) -> str | None:
-        """What an exception means for the row; None when it is worth a second try.
-
-        ``pool`` is the one that was asked: by now another one may have taken its place, with tasks of its own.
-        """
-        if isinstance(error, TimeoutError):
-            return "timeout"
-        if isinstance(error, BrokenProcessPool):
-            # An idle worker was killed from outside (out of memory, an administrator), which ends the whole pool.
-            self._discard(pool)
-            if not last:
-                return None
-        _log_once(f"{type(error).__name__}: {error}" if not isinstance(error, CancelledError) else "cancelled")
-        return "error"
+@functools.lru_cache(maxsize=100)
+def _warn_once(message: str) -> None:
+    logger.warning(f"symbolic comparison failed, the row is not verified ({message}); logged once per kind")
 
 
-def _break(futures: list[Future]) -> None:
-    for future in futures:
-        with contextlib.suppress(InvalidStateError):
-            future.set_exception(BrokenProcessPool("the pool was stopped"))
-
-
-_logged: set[str] = set()
-
-
-def _log_once(message: str) -> None:
-    if message not in _logged and len(_logged) < 100:
-        _logged.add(message)
-        logger.warning(f"symbolic comparison failed, the row is not verified ({message}); logged once per kind")
-
-
-def _prepare_process(memory_mb: int) -> None:
-    """Runs in a new worker, before its first task."""
-    import ctypes
-    import resource
-    import signal
-
-    # pebble ends a worker with SIGTERM and installs a Python handler for it, which never runs inside one long C call
-    # (a power with a billion digits): pebble waits 3 s, then sends SIGKILL. The default action ends it at once.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if memory_mb:
-        limit = memory_mb * 2**20
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    # A killed Ray actor cannot stop its pool. The fork server notices and ends; a worker busy with a long computation
-    # would not, so it asks the kernel to be killed with its parent, the fork server.
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    except (OSError, AttributeError):
-        pass  # not Linux
-    from spark_verl.reward import symbolic  # noqa: F401  already there unless the fork server could not preload it
-
-
-def _compare(answer: str, truth: str) -> str:
-    """The task of a worker."""
-    from spark_verl.reward.symbolic import equal
-
-    return equal(answer, truth)
-
-
+_server = ForkServer("spark_verl.reward.algebra:equal")
 _pools: dict[tuple[float, int, int], SymbolicPool] = {}
-_pools_lock = threading.Lock()
 
 
 def get_pool(options: RewardOptions | None = None) -> SymbolicPool:
     """The process-wide pool for these options; it starts nothing by itself."""
     options = options or RewardOptions()
     key = (options.timeout_s, options.num_workers, options.memory_mb)
-    with _pools_lock:
-        if key not in _pools:
-            _pools[key] = SymbolicPool(options)
-        return _pools[key]
+    return _pools.setdefault(key, SymbolicPool(options, _server))
+
+
+def _forget() -> None:
+    """A process that was forked from this one has none of its threads, and locks in any state."""
+    global _server
+    _server = ForkServer(_server.task)
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

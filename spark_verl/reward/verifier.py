@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from spark_verl.reward import pool as _pool
-from spark_verl.reward.equality import Choices, compare
+from spark_verl.reward.choices import Choices
+from spark_verl.reward.equality import compare
 from spark_verl.reward.extract import extract_answer, undecorate
 from spark_verl.reward.options import RewardOptions
-
-OK, UNPARSABLE, TIMEOUT, ERROR = "ok", "unparsable", "timeout", "error"
+from spark_verl.reward.pool import get_pool
+from spark_verl.vocabulary import UNDECIDED, Status
 
 MAX_SYMBOLIC_CHARS = 2000
 """Longer answers are never given to sympy. No real answer is that long, and a wrong one costs nothing this way."""
@@ -26,22 +26,21 @@ class Verdict:
     """What the verifier found out.
 
     Attributes:
-        status: ``ok``: decided. ``unparsable``: there is no answer, or nothing that means anything; a wrong answer.
-            ``timeout``, ``error``: not decided; such a row is neither right nor wrong and must teach nothing.
+        status: Whether there was something to decide and it was decided.
         correct: True only if the answer equals an accepted one.
         answer: The parsed answer; None when there is none.
         symbolic: Whether it took algebra to find out.
     """
 
-    status: str
+    status: Status
     correct: bool
     answer: str | None
     symbolic: bool = field(default=False, repr=False, compare=False)
 
     @property
     def decided(self) -> bool:
-        """False for ``timeout`` and ``error``."""
-        return self.status in (OK, UNPARSABLE)
+        """False where nothing was found out: such a row is neither right nor wrong, and must teach nothing."""
+        return self.status not in UNDECIDED
 
 
 def verify(
@@ -68,8 +67,8 @@ def verify(
         The verdict. Hostile responses and unusable ground truths give a status, never an exception.
 
     Example:
-        >>> verify(r"Half of it: \\boxed{50\\%}", "0.5")
-        Verdict(status='ok', correct=True, answer='50\\\\%')
+        >>> verify(r"Half of it: \\boxed{50\\%}", "0.5").correct
+        True
     """
     answer = extract_answer(response, fallbacks)
     return verify_answer(answer, ground_truth, choices=choices, tolerance=tolerance, options=options)
@@ -86,7 +85,7 @@ def verify_answer(
     """Verify an answer that is already parsed; see :func:`verify`."""
     verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
     if verdict is None:
-        outcomes = [_pool.get_pool(options).equal(answer, truth) for truth in undecided]
+        outcomes = [get_pool(options).equal(answer, truth) for truth in undecided]
         verdict = _merge(answer, outcomes)
     return verdict
 
@@ -104,7 +103,7 @@ async def averify(
     answer = extract_answer(response, fallbacks)
     verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
     if verdict is None:
-        outcomes = [await _pool.get_pool(options).aequal(answer, truth) for truth in undecided]
+        outcomes = [await get_pool(options).aequal(answer, truth) for truth in undecided]
         verdict = _merge(answer, outcomes)
     return verdict
 
@@ -115,34 +114,29 @@ def _cheap(
     """The verdict without algebra, or None and the truths that need it."""
     truths = accepted_answers(ground_truth)
     if not truths:
-        return Verdict(ERROR, False, answer), []
+        return Verdict(Status.ERROR, False, answer), []
     if answer is None:
-        return Verdict(UNPARSABLE, False, None), []
+        return Verdict(Status.UNPARSABLE, False, None), []
     undecided = []
     for truth in truths:
         same = compare(answer, truth, choices=choices, tolerance=tolerance)
         if same:
-            return Verdict(OK, True, answer), []
+            return Verdict(Status.OK, True, answer), []
         if same is None:
             undecided.append(truth)
     if not undecided:
-        return Verdict(OK, False, answer), []
+        return Verdict(Status.OK, False, answer), []
     if len(answer) > MAX_SYMBOLIC_CHARS:
-        return Verdict(UNPARSABLE, False, answer), []
+        return Verdict(Status.UNPARSABLE, False, answer), []
     return None, undecided
 
 
-def _merge(answer: str | None, outcomes: Iterable[str]) -> Verdict:
-    return replace(_merged(answer, list(outcomes)), symbolic=True)
-
-
-def _merged(answer: str | None, found: list[str]) -> Verdict:
-    if "equal" in found:
-        return Verdict(OK, True, answer)
-    for status in (TIMEOUT, ERROR):
-        if status in found:
-            return Verdict(status, False, answer)
-    return Verdict(OK if "different" in found else UNPARSABLE, False, answer)
+def _merge(answer: str, outcomes: list[str]) -> Verdict:
+    """One verdict of what algebra said about every accepted answer."""
+    status = next((status for status in UNDECIDED if status in outcomes), Status.UNPARSABLE)
+    if "equal" in outcomes or (status.decided and "different" in outcomes):
+        status = Status.OK
+    return Verdict(status, "equal" in outcomes, answer, symbolic=True)
 
 
 def accepted_answers(ground_truth: Any) -> list[str]:
@@ -152,18 +146,15 @@ def accepted_answers(ground_truth: Any) -> list[str]:
         ground_truth: See :func:`verify`. Numbers are taken as written by ``str``; a mapping is read at its
             ``ground_truth``, ``answer`` or ``target`` key.
     """
-    if ground_truth is None or isinstance(ground_truth, bool):
-        return [] if ground_truth is None else [str(ground_truth)]
+    if ground_truth is None:
+        return []
     if isinstance(ground_truth, str):
         return _accepted_texts(ground_truth)
     if isinstance(ground_truth, Mapping):
-        for key in ("ground_truth", "answer", "target"):
-            if key in ground_truth:
-                return accepted_answers(ground_truth[key])
-        return []
+        keys = [key for key in ("ground_truth", "answer", "target") if key in ground_truth]
+        return accepted_answers(ground_truth[keys[0]]) if keys else []
     if hasattr(ground_truth, "tolist"):  # numpy scalars and arrays, as parquet hands them over
-        ground_truth = ground_truth.tolist()
-        return accepted_answers(ground_truth)
+        return accepted_answers(ground_truth.tolist())
     if isinstance(ground_truth, Sequence | set | frozenset) and not isinstance(ground_truth, bytes):
         return [text for item in ground_truth for text in accepted_answers(item)]
     if isinstance(ground_truth, float) and ground_truth.is_integer():

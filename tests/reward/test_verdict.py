@@ -81,7 +81,7 @@ import sys
 from spark_verl.reward import verify
 for answer in {answers!r}:
     verify("\\boxed{{" + answer + "}}", "12")
-heavy = sorted(m for m in ("sympy", "math_verify", "pebble", "torch", "verl") if m in sys.modules)
+heavy = sorted(m for m in ("sympy", "math_verify", "torch", "verl") if m in sys.modules)
 assert not heavy, heavy
 """
 

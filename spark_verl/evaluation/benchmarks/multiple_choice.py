@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from spark_verl.reward import Verdict, averify, extract_answer
-from spark_verl.reward.equality import compare, option_letter
+from spark_verl.reward.choices import option_letter
+from spark_verl.reward.equality import compare
 from spark_verl.reward.text import canonical, squash
 from spark_verl.vocabulary import Status
 

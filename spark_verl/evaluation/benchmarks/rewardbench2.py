@@ -14,7 +14,7 @@ from spark_verl.evaluation.benchmarks.phrasing import assess
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
-from spark_verl.reward.equality import option_letter
+from spark_verl.reward.choices import option_letter
 from spark_verl.reward.text import canonical
 from spark_verl.vocabulary import Status
 

@@ -11,7 +11,7 @@ from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, re
 from spark_verl.evaluation.benchmarks.source import SPLIT_COLUMN, Source
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
-from spark_verl.reward.numeric import parse_number
+from spark_verl.reward.numbers import parse_number
 from spark_verl.reward.text import canonical
 from spark_verl.vocabulary import Status
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_verl.evaluation.benchmarks.multiple_choice import score_choice
-from spark_verl.reward.equality import option_letter
+from spark_verl.reward.choices import option_letter
 from spark_verl.reward.text import canonical, squash
 
 DIRECTIONS = ["45° east by north", "45° east by south", "45° west by south"]

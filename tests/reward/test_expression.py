@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_verl.reward import verify
-from spark_verl.reward.identity import same_function
+from spark_verl.reward.expression import same_function
 
 SAME = [
     (r"2\sqrt{3}", r"\sqrt{12}", "a factor under the root"),

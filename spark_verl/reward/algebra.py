@@ -7,6 +7,7 @@ are switched off here: the pool kills the process instead.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
 from math_verify import verify as sympy_equal
@@ -43,7 +44,7 @@ def equal(answer: str, truth: str) -> str:
     return "equal" if same else "different"
 
 
-def _read(text: str) -> list:
+def _read(text: str) -> list[Any]:
     try:
         found = parse(
             f"\\boxed{{{text}}}", _LATEX, fallback_mode="no_fallback", parsing_timeout=None, raise_on_error=True
@@ -58,6 +59,14 @@ def _read(text: str) -> list:
     return found
 
 
-# The first parse builds the grammar's tables (most of a second). Done at import, it happens once in the fork server
-# and every process forked from it has them.
-equal("\\frac{1}{2}", "x^{2}+1")
+# The first parse builds the grammar's tables (most of a second), and the first comparison of a kind imports what sympy
+# needs for it. Done at import, this happens once in the fork server, and every process forked from it has them.
+for _answer, _truth in (
+    ("\\frac{1}{2}", "x^{2}+1"),
+    ("\\ln(2)+\\ln(3)", "\\ln(6)"),
+    ("y=2x+1", "y=1+2x"),
+    ("3e^{x}+e^{x}", "4e^{x}"),
+    ("\\sqrt{2+x}", "\\sqrt{x+2}"),
+    ("[1,2)", "(1,2)"),
+):
+    equal(_answer, _truth)
