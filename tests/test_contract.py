@@ -1,7 +1,7 @@
 """The parts of verl, vLLM and TransferQueue that this package relies on, and the signatures it relies on.
 
 Most of them are private or undocumented, so an upgrade can change any of them. It then fails here, in one obvious
-place, with the name and both signatures, rather than minutes into a run. The pins in ``setup.py`` and
+place, with the name and both signatures, rather than minutes into a run. The pins in ``pyproject.toml`` and
 ``spark_verl/compat/ready.py`` move together with this table.
 """
 

@@ -46,9 +46,8 @@ def source(checkout: Path, then: str = "true", **environment: str) -> subprocess
     """Source the script as the other scripts do; PATH holds only the given interpreters and basic tools."""
     environment = {"PATH": str(checkout.parent / "bin"), "HOME": os.environ.get("HOME", "/")} | environment
     script = f"set -euo pipefail; source run_scripts/setup_env.sh; {then}"
-    return subprocess.run(
-        [shutil.which("bash"), "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, timeout=1500
-    )
+    command = [shutil.which("bash"), "-c", script]
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=1500)
 
 
 @pytest.mark.parametrize(
