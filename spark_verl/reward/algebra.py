@@ -44,18 +44,20 @@ def equal(answer: str, truth: str) -> str:
     return "equal" if same else "different"
 
 
+_AS_IT_IS: dict[str, Any] = {"fallback_mode": "no_fallback", "parsing_timeout": None}
+"""Nothing but what was read, and no alarm: the process is killed in time."""
+
+
 def _read(text: str) -> list[Any]:
     try:
-        found = parse(
-            f"\\boxed{{{text}}}", _LATEX, fallback_mode="no_fallback", parsing_timeout=None, raise_on_error=True
-        )
+        found = parse(f"\\boxed{{{text}}}", _LATEX, raise_on_error=True, **_AS_IT_IS)
     except MemoryError:
         raise
     # The grammar raises whatever its generated code runs into, RecursionError included.
     except Exception:  # whatever it is, the text is not parsable
         found = []
     if not found and "\\" not in text:
-        found = parse(text, _PLAIN, fallback_mode="no_fallback", parsing_timeout=None)
+        found = parse(text, _PLAIN, **_AS_IT_IS)
     return found
 
 

@@ -48,7 +48,9 @@ _MAX_BITS, _MAX_FACTORIAL = 2048, 200
 # Letters take values without any relation among them (equal steps from letter to letter would make y - x and z - y
 # the same); one point decides nothing, three do.
 _random = random.Random(2509)
-_POINTS = [{letter: _random.uniform(0.3, 1.7) for letter in string.ascii_letters} for _ in range(3)]
+_POINTS: list[dict[str, float]] = [
+    {letter: _random.uniform(0.3, 1.7) for letter in string.ascii_letters} for _ in range(3)
+]
 _SAME, _DIFFERENT = 1e-11, 1e-7
 _MAX_DIGITS, _MAX_EXPONENT, _MAX_VALUE, _MIN_DIVISOR = 9, 12, 1e9, 1e-9
 
@@ -137,7 +139,7 @@ def _tokens(text: str) -> list[str]:
 class _Parser:
     """Recursive descent: sum > product > sign > power > postfix > atom."""
 
-    def __init__(self, tokens: list[str]):
+    def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens
         self._position = self._depth = 0
 

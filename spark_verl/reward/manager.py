@@ -87,6 +87,8 @@ class SparkRewardManager(RewardManagerBase):
         reward_model_tokenizer: Passed on with it.
     """
 
+    tokenizer: Any
+
     def __init__(
         self,
         config: DictConfig,
@@ -94,7 +96,7 @@ class SparkRewardManager(RewardManagerBase):
         compute_score: Callable[..., Any] | None = None,
         reward_router_address: str | None = None,
         reward_model_tokenizer: Any = None,
-    ):
+    ) -> None:
         super().__init__(config, tokenizer, compute_score)
         self.options = reward_options(config)
         self._user_function = None if _is_stock(compute_score) else compute_score
@@ -150,7 +152,7 @@ class SparkRewardManager(RewardManagerBase):
             if objective in (Objective.POINTWISE, Objective.PAIRWISE):
                 found = self._judge(text, ground_truth, extra_info)
             elif self._user_function is not None:
-                found = await self._custom(text, data_source, ground_truth, extra_info)
+                found = await self._custom(self._user_function, text, data_source, ground_truth, extra_info)
             else:
                 found = await self._verify(text, ground_truth, extra_info)
         except Exception as error:  # rows and users' functions can fail in any way, and none may stop the run
@@ -205,12 +207,19 @@ class SparkRewardManager(RewardManagerBase):
         boxed = verdict.answer is not None
         return _Finding(float(verdict.correct), boxed, verdict.status, verdict.answer, verdict.symbolic)
 
-    async def _custom(self, text: str, data_source: str, ground_truth: Any, extra_info: dict[str, Any]) -> _Finding:
+    async def _custom(
+        self,
+        function: Callable[..., Any],
+        text: str,
+        data_source: str,
+        ground_truth: Any,
+        extra_info: dict[str, Any],
+    ) -> _Finding:
         # A reflection row carries its task's ground truth; the user's function knows the task by its own data_source.
         task = extra_info.get("task_data_source") or data_source
         arguments = {"data_source": task, "solution_str": text, "ground_truth": ground_truth, "extra_info": extra_info}
-        call = functools.partial(self._user_function, **arguments, **self._router)
-        if inspect.iscoroutinefunction(self._user_function):
+        call = functools.partial(function, **arguments, **self._router)
+        if inspect.iscoroutinefunction(function):
             result = await call()
         else:
             result = await asyncio.to_thread(call)

@@ -100,13 +100,15 @@ def parse_number(text: str) -> Number | None:
         return None
     if text.lower() in WORDS:
         return Number(WORDS[text.lower()])
-    start = _LEAD.match(text).end()
-    sign = _SIGN.match(text, start)
+    lead = _LEAD.match(text)
+    sign = lead and _SIGN.match(text, lead.end())
+    if not sign:  # both may be empty, so this is for the reader of types
+        return None
     negative = (sign["sign"] == "-") != (sign["sign2"] == "-")
     for head in _HEADS:
         match = head.match(text, sign.end())
-        suffix = match and _suffix(text[match.end() :])
-        if suffix is None:
+        suffix = _suffix(text[match.end() :]) if match else None
+        if match is None or suffix is None:
             continue
         number = _value(match.groupdict(), negative, *suffix)
         if number is not None:

@@ -36,7 +36,7 @@ class SymbolicPool:
         server: Where the processes come from.
     """
 
-    def __init__(self, options: RewardOptions, server: ForkServer):
+    def __init__(self, options: RewardOptions, server: ForkServer) -> None:
         self.options = options
         self._server = server
         self._lock = threading.Lock()
@@ -91,7 +91,7 @@ class SymbolicPool:
         """This thread's worker, a new one where there is none that can be called; None if none can be started."""
         worker = self._workers.get(slot)
         if worker is None or not worker.alive or worker.calls >= _CALLS_PER_PROCESS:
-            if self._workers.pop(slot, None):
+            if worker := self._workers.pop(slot, None):
                 worker.close()
             try:
                 self._workers[slot] = Worker(self._server, self.options.memory_mb)

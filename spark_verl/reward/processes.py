@@ -43,7 +43,7 @@ class ForkServer:
         task: What workers run, as ``"module:function"``.
     """
 
-    def __init__(self, task: str):
+    def __init__(self, task: str) -> None:
         self.task = task
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
@@ -53,13 +53,14 @@ class ForkServer:
         mine, theirs = socket.socketpair()
         with theirs, self._lock:
             # It never answers here: what can be read is its end.
-            if self._control is None or wait([self._control], timeout=0):
-                self._start()
-            socket.send_fds(self._control, [b"1"], [theirs.fileno()])
+            control = self._control
+            if control is None or wait([control], timeout=0):
+                control = self._control = self._start()
+            socket.send_fds(control, [b"1"], [theirs.fileno()])
         return Connection(mine.detach())
 
-    def _start(self) -> None:
-        self._control, theirs = socket.socketpair()
+    def _start(self) -> socket.socket:
+        control, theirs = socket.socketpair()
         program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve"
         with theirs:
             self._process = subprocess.Popen(
@@ -71,6 +72,7 @@ class ForkServer:
             )
         # While it imports it notices nothing. In a process forked from this one this does nothing: it is no child.
         atexit.register(self._process.kill)
+        return control
 
 
 class Worker:
@@ -84,7 +86,7 @@ class Worker:
         EOFError, OSError: The server could not start.
     """
 
-    def __init__(self, server: ForkServer, memory_mb: int):
+    def __init__(self, server: ForkServer, memory_mb: int) -> None:
         self._connection = server.fork()
         self._connection.send(memory_mb)
         self.pid: int = self._connection.recv()

@@ -85,7 +85,7 @@ def verify_answer(
     """Verify an answer that is already parsed; see :func:`verify`."""
     verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
     if verdict is None:
-        outcomes = [get_pool(options).equal(answer, truth) for truth in undecided]
+        outcomes = [get_pool(options).equal(*pair) for pair in undecided]
         verdict = _merge(answer, outcomes)
     return verdict
 
@@ -103,15 +103,15 @@ async def averify(
     answer = extract_answer(response, fallbacks)
     verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
     if verdict is None:
-        outcomes = [await get_pool(options).aequal(answer, truth) for truth in undecided]
+        outcomes = [await get_pool(options).aequal(*pair) for pair in undecided]
         verdict = _merge(answer, outcomes)
     return verdict
 
 
 def _cheap(
     answer: str | None, ground_truth: Any, choices: Choices | None, tolerance: float | None
-) -> tuple[Verdict | None, list[str]]:
-    """The verdict without algebra, or None and the truths that need it."""
+) -> tuple[Verdict | None, list[tuple[str, str]]]:
+    """The verdict without algebra, or None and the pairs of answer and truth that need it."""
     truths = accepted_answers(ground_truth)
     if not truths:
         return Verdict(Status.ERROR, False, answer), []
@@ -123,7 +123,7 @@ def _cheap(
         if same:
             return Verdict(Status.OK, True, answer), []
         if same is None:
-            undecided.append(truth)
+            undecided.append((answer, truth))
     if not undecided:
         return Verdict(Status.OK, False, answer), []
     if len(answer) > MAX_SYMBOLIC_CHARS:
@@ -131,7 +131,7 @@ def _cheap(
     return None, undecided
 
 
-def _merge(answer: str, outcomes: list[str]) -> Verdict:
+def _merge(answer: str | None, outcomes: list[str]) -> Verdict:
     """One verdict of what algebra said about every accepted answer."""
     status = next((status for status in UNDECIDED if status in outcomes), Status.UNPARSABLE)
     if "equal" in outcomes or (status.decided and "different" in outcomes):
