@@ -38,7 +38,7 @@ EXTRAS = {
     "gpu": ["vllm==0.24.0", "liger-kernel>=0.8.2", "cupy-cuda13x==14.0.1"],
     "flash-attn": ["flash-attn==2.8.3"],
     "eval": ["openai"],
-    "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "psutil"],
+    "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "ty==0.0.107", "psutil"],
 }
 
 setup(
