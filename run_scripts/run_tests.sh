@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up the environment (see setup_env.sh) and runs the tests.
+# Sets up the environment (see setup_env.sh), checks style and types, and runs the tests.
 #
 #   bash run_scripts/run_tests.sh                       everything
 #   bash run_scripts/run_tests.sh -m "not slow"         without the tests that start Ray, vLLM and FSDP
@@ -16,14 +16,18 @@ if [[ $# -gt 0 ]]; then
     exec "$SPARK_PYTHON" -m pytest --durations=15 "$@"
 fi
 
+# What takes seconds comes first. Nothing stops at a failure, so that one look shows everything.
+STATUS=0
+"$SPARK_PYTHON" -m ruff check . || STATUS=$?
+"$SPARK_PYTHON" -m ruff format --check . || STATUS=$?
+"$SPARK_PYTHON" -m ty check --python "$SPARK_PYTHON" spark_verl || STATUS=$?
+
 # Both halves use one small model, built once.
 SPARK_TEST_FOLDER=$(mktemp -d)
 export SPARK_TEST_FOLDER
 trap 'rm -rf "$SPARK_TEST_FOLDER"' EXIT
 
-# A process per core for the small tests; what starts Ray uses all cores itself and runs alone. The second half runs
-# even if the first one fails, so that one look shows everything.
-STATUS=0
+# A process per core for the small tests; what starts Ray uses all cores itself and runs alone.
 "$SPARK_PYTHON" -m pytest --durations=15 -m "not slow" -n 2 --dist loadfile tests || STATUS=$?
 "$SPARK_PYTHON" -m pytest --durations=15 -m slow tests || STATUS=$?
 exit "$STATUS"

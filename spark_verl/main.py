@@ -154,7 +154,7 @@ def run(config: DictConfig) -> None:
     from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 
     # verl exports the runner as a Ray actor class; subclassing needs the plain class behind it.
-    class SparkTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
+    class SparkTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):  # ty: ignore[missing-attribute]
         """verl's task runner in whose process SparkTrainer is registered."""
 
         def run(self, config: DictConfig) -> None:

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-Block = TypeVar("Block")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Block = TypeVar("Block", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def check(block: Block, name: str) -> Block:
     Raises:
         ValueError: A value is none of those allowed; the message has the key, what is allowed, and the value.
     """
-    for one in fields(block):  # type: ignore[arg-type]
+    for one in fields(block):
         key, value, allowed = f"{name}.{one.name}", getattr(block, one.name), one.metadata.get("allowed")
         if is_dataclass(value):
             check(value, key)
@@ -85,10 +88,10 @@ def load(kind: type[Block], values: Mapping[str, Any], name: str) -> Block:
         ValueError: An unknown key, a value of the wrong type, or one that is not allowed. One line.
     """
     try:
-        block = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
+        block: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         if isinstance(error, ConfigKeyError):
-            reason += f": choose from {', '.join(one.name for one in fields(error.object_type))}"
+            reason += f": choose from {', '.join(one.name for one in fields(error.object_type))}"  # ty: ignore[invalid-argument-type]
         raise ValueError(f"{'.'.join(filter(None, (name, error.full_key)))}: {reason}") from error
     return check(block, name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spark_verl.compat.replace import replaces
 
 
 @replaces("torch.distributed.fsdp", "CPUOffloadPolicy")
-def never_pin_offloaded_memory(policy: type) -> type:
+def never_pin_offloaded_memory(policy: Any) -> type:
     """Make ``CPUOffloadPolicy`` ignore ``pin_memory=True``. Must come before ``verl.workers`` is imported.
 
     verl shards a forward-only model (the reference policy) with ``CPUOffloadPolicy(pin_memory=True)``, without an

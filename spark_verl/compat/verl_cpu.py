@@ -20,7 +20,7 @@ from verl.plugin.platform import PlatformBase, PlatformRegistry
 from spark_verl.compat.replace import replaces
 
 
-def _nothing(*_: Any) -> None:
+def _nothing(*_: Any, **__: Any) -> None:
     """What means something on an accelerator only."""
 
 
@@ -85,7 +85,7 @@ class PlatformCPU(PlatformBase):
         # verl asks this to auto-detect. A head node without a GPU in a GPU cluster must not find a CPU platform.
         return False
 
-    def current_device(self) -> torch.device:
+    def current_device(self) -> torch.device:  # ty: ignore[incompatible-method-override]
         # verl passes this to `Tensor.to`, where a bare index would mean an accelerator.
         return torch.device("cpu")
 
@@ -107,7 +107,7 @@ class PlatformCPU(PlatformBase):
         # Ray numbers its logical GPUs through this variable; nothing reads it as a GPU here.
         return "CUDA_VISIBLE_DEVICES"
 
-    def nvtx_range(self, msg: str) -> nullcontext[None]:
+    def nvtx_range(self, msg: str) -> nullcontext[None]:  # ty: ignore[incompatible-method-override]
         return nullcontext()
 
     def get_device_uuid(self, device_id: int) -> str:

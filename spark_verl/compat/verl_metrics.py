@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from spark_verl.compat.replace import replaces
 
@@ -25,7 +26,7 @@ def prepare_metrics_file(keep: bool) -> None:
 
 
 @replaces("verl.utils.tracking", "FileLogger")
-def keep_earlier_lines(logger: type) -> type:
+def keep_earlier_lines(logger: Any) -> type:
     """Let verl's file logger write behind the lines that are there."""
 
     class KeepingFileLogger(logger):

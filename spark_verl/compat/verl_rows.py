@@ -78,7 +78,7 @@ def as_tensordict(rows: list[Fields]) -> TensorDict:
 
 def _column(values: list[Any]) -> Any:
     if not all(isinstance(value, torch.Tensor) for value in values):
-        return NonTensorStack(*values)
+        return NonTensorStack(*values)  # ty: ignore[abstract-class-instantiation]
     if len({value.shape for value in values}) == 1:
         return torch.stack(values)
     one_dimensional = all(value.dim() == 1 for value in values)

@@ -60,7 +60,7 @@ def options(block: Any, path: tuple[str, ...] = ()) -> Iterator[Option]:
     for one in fields(block):
         here, default, allowed = (*path, one.name), getattr(block, one.name), one.metadata.get("allowed")
         if is_dataclass(default):
-            yield Option(here, default, _phrase(inspect.getdoc(default).partition("\n")[0]), "")
+            yield Option(here, default, _phrase((inspect.getdoc(default) or "").partition("\n")[0]), "")
             yield from options(default, here)
         else:
             yield Option(here, default, meanings[one.name], allowed.words if allowed else "")
@@ -70,7 +70,7 @@ def _meanings(kind: type) -> dict[str, str]:
     """The strings under a class's fields, inherited ones included. Python does not keep them, its source does."""
     found = {}
     for base in reversed(kind.__mro__[:-1]):
-        for one, text in pairwise(ast.parse(inspect.getsource(base)).body[0].body):
+        for one, text in pairwise(ast.parse(inspect.getsource(base)).body[0].body):  # ty: ignore[missing-attribute]
             if isinstance(one, ast.AnnAssign) and isinstance(text, ast.Expr):
                 found[one.target.id] = _phrase(text.value.value)
     return found

@@ -129,11 +129,11 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1):
         image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        scale = 1 / 256 if image.mode != "F" and image.getextrema()[1] > 255 else 1
+        scale = 1 / 256 if image.mode != "F" and image.getextrema()[1] > 255 else 1  # ty: ignore[unsupported-operator]
         image = image.convert("F").point(lambda value: value * scale).convert("L")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        if rgba.getchannel("A").getextrema()[0] < 255:
+        if rgba.getchannel("A").getextrema()[0] < 255:  # ty: ignore[unsupported-operator]
             white = Image.new("RGBA", rgba.size, "white")
             white.alpha_composite(rgba)
             image = white.convert("RGB")

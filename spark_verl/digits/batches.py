@@ -72,7 +72,7 @@ class BatchBuilder:
         ids = torch.cat((ids, fill), dim=1)
         grid = torch.tensor([[1, 4, 8]] if images == 1 else [[1, 4, 4]] * 2)
         kinds = (ids == self.image_id).int()
-        return model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grid)[0][:, 0]
+        return model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grid)[0][:, 0]  # ty: ignore[invalid-argument-type]
 
     def build(self, demonstrations: Sequence[Demonstration], encoded: Sequence[tuple[list[int], int]]) -> Batch:
         """Pad demonstrations that :meth:`encode` has tokenised."""

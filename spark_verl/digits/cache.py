@@ -49,7 +49,7 @@ def key_of(description: object) -> str:
     return digest.hexdigest()[:24]
 
 
-def copy_or_build(target: Path, description: object, build: Callable[[Path], None]) -> bool:
+def copy_or_build(target: Path, description: object, build: Callable[[Path], object]) -> bool:
     """Fill ``target`` from the cache; build the entry first where there is none, or a damaged one.
 
     Processes that want the same entry at the same time wait for the first of them.

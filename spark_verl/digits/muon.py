@@ -54,11 +54,11 @@ class Muon(torch.optim.Optimizer):
             raise ValueError("Muon updates matrices only; give vectors and embeddings to AdamW")
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # ty: ignore[incompatible-method-override]
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for (rows, columns), params in self._by_shape(group["params"]).items():
-                flat = torch.stack([_wide(p.grad) for p in params])
+                flat = torch.stack([_wide(p.grad) for p in params])  # ty: ignore[invalid-argument-type]
                 state = self.state[params[0]]
                 momentum = state.setdefault("momentum", torch.zeros_like(flat))
                 momentum.lerp_(flat, 1 - self.MOMENTUM)
@@ -68,8 +68,8 @@ class Muon(torch.optim.Optimizer):
                     _wide(p).add_(change, alpha=scale)
 
     @staticmethod
-    def _by_shape(params: list[Tensor]) -> dict[tuple[int, int], list[Tensor]]:
-        found: dict[tuple[int, int], list[Tensor]] = {}
+    def _by_shape(params: list[Tensor]) -> dict[tuple[int, ...], list[Tensor]]:
+        found: dict[tuple[int, ...], list[Tensor]] = {}
         for p in params:
             if p.grad is not None:
                 found.setdefault(tuple(sorted(p.shape)), []).append(p)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from random import Random
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -129,8 +130,8 @@ class Optimizers:
 
 
 def _adamw(groups: list[tuple[list[nn.Parameter], float]], weight_decay: float) -> torch.optim.Optimizer:
-    groups = [{"params": params, "lr": lr} for params, lr in groups]
-    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+    options = [{"params": params, "lr": lr} for params, lr in groups]
+    return torch.optim.AdamW(options, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
 
 
 def teach_perception(
@@ -138,8 +139,8 @@ def teach_perception(
 ) -> None:
     """Stage 1: the vision tower and the embeddings of the ten numerals learn to read digits."""
     generator = torch.Generator().manual_seed(seed)
-    visual = model.model.visual
-    table = model.get_input_embeddings().weight
+    visual: Any = model.model.visual
+    table: Any = model.get_input_embeddings().weight
     numerals = torch.tensor(processor.tokenizer.convert_tokens_to_ids(list("0123456789")))
     grey, truth, train = torch.from_numpy(levels()), torch.from_numpy(labels()), torch.tensor(pool("train"))
     patch = visual.patch_embed.proj.weight

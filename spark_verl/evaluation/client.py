@@ -122,7 +122,7 @@ class Client:
         timeout_s: float = 600.0,
         max_retries: int = 6,
         show: Callable[[str], None] | None = None,
-    ):
+    ) -> None:
         self.model = model
         self.base_url = base_url
         # A server on this machine is never asked through a proxy that the environment names.
@@ -202,7 +202,7 @@ class Client:
         while True:
             request = without(parameters, self._refused)
             try:
-                completion = await (self._whole(request) if self._show is None else self._streamed(request))
+                completion = await (self._whole(request) if self._show is None else self._streamed(request, self._show))
                 self._failures = 0
                 return completion
             except (openai.APIConnectionError, openai.InternalServerError) as error:
@@ -230,11 +230,11 @@ class Client:
             logprobs=_token_logprobs(choice),
         )
 
-    async def _streamed(self, request: dict[str, Any]) -> Completion:
+    async def _streamed(self, request: dict[str, Any], show: Callable[[str], None]) -> Completion:
         text, finish_reason, logprobs = "", "", ()
         async for piece in await self.openai.chat.completions.create(stream=True, **request):
             for choice in piece.choices:
-                self._show(choice.delta.content or "")
+                show(choice.delta.content or "")
                 text += choice.delta.content or ""
                 finish_reason = choice.finish_reason or finish_reason
                 logprobs += _token_logprobs(choice)

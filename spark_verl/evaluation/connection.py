@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def add_judge_options(group: argparse._ActionsContainer) -> None:
 
 
 @contextlib.contextmanager
-def served(options: argparse.Namespace, log: Path) -> Iterator[str]:
+def served(options: argparse.Namespace, log: Path) -> Generator[str]:
     """The base URL of a server for the model: the one that was named, or a new vLLM."""
     if bool(options.model) == bool(options.base_url):
         raise UsageError("name either a model folder or --base-url")
@@ -89,7 +89,7 @@ def load_tokenizer(options: argparse.Namespace) -> Any:
 @contextlib.asynccontextmanager
 async def connected(
     options: argparse.Namespace, base_url: str, show: Callable[[str], None] | None = None
-) -> AsyncIterator[tuple[Context, ServedModel]]:
+) -> AsyncGenerator[tuple[Context, ServedModel]]:
     """A client for the served model, with everything else that is the same for all questions.
 
     Args:

@@ -74,7 +74,7 @@ def own_answers(items: Sequence[Judged], path: Path) -> bool:
     canvas = Figure(figsize=(4.6, 3.4), layout="constrained")
     FigureCanvasAgg(canvas)
     axes = canvas.add_subplot()
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, 1, BINS + 1).tolist()
     for name, colour, values in known:
         # Each kind sums to 1, or the rarer one could not be seen.
         weights = np.full(len(values), 1 / len(values))

@@ -34,7 +34,7 @@ class Prompts:
         label_form: LabelForm = LabelForm.YES_NO,
         tokenizer: Any = None,
         seed: int = 0,
-    ):
+    ) -> None:
         self.label_form = label_form
         self._forms = {Objective.POINTWISE: label_form, Objective.REFLECTION: LabelForm.FREE}
         self._seed = seed

@@ -41,7 +41,7 @@ class ResultsFile:
         ResultsError: Another process writes it, it was written with other options, or it is damaged.
     """
 
-    def __init__(self, path: Path, options: dict[str, Any]):
+    def __init__(self, path: Path, options: dict[str, Any]) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as on_error:

@@ -100,7 +100,7 @@ class Server:
                 preexec_fn=_die_with_parent,
             )
         try:
-            self._wait(f"http://127.0.0.1:{port}/health")
+            self._wait(self.process, f"http://127.0.0.1:{port}/health")
         except BaseException:  # also an interrupt while waiting: nothing may be left behind
             self.stop()
             raise
@@ -109,10 +109,10 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _wait(self, url: str) -> None:
+    def _wait(self, process: subprocess.Popen[bytes], url: str) -> None:
         deadline = time.monotonic() + self.timeout_s
         while time.monotonic() < deadline:
-            code = self.process.poll()
+            code = process.poll()
             if code is not None:
                 raise ServerError(f"the server for {self.model} ended with exit code {code}; {self._log_end()}")
             # Not there yet, or not ready. Never through a proxy that the environment names: it knows nothing of this

@@ -111,7 +111,7 @@ class Reflect(Strategy):
             return True
         if self.accept == "judged":
             return new is None or new.says_right is not False
-        before, after = (judgement and judgement.score for judgement in (old, new))
+        before, after = (judgement.score if judgement else None for judgement in (old, new))
         return before is not None and after is not None and after > before
 
 
@@ -244,7 +244,7 @@ def winner(pools: Sequence[int | None], weights: Sequence[float] | None = None) 
         if pool is not None:
             totals[pool] = totals.get(pool, 0.0) + (1.0 if weights is None else weights[index])
     # max takes the first of equals, and the dict is in the order of appearance.
-    return pools.index(max(totals, key=totals.get)) if totals else 0
+    return pools.index(max(totals, key=totals.__getitem__)) if totals else 0
 
 
 async def p_right(session: Session, judgements: int) -> list[float]:

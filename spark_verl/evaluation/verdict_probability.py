@@ -71,7 +71,7 @@ def _verdict_place(text: str, label_form: LabelForm) -> int | None:
         return None
     # The same box that the parser read: the last one that closes. Before the label it has nothing but TeX commands.
     box = next(box for box in reversed(list(_BOX.finditer(text))) if extract_answer(text[box.start() :]) == boxed)
-    return label.search(text, box.end()).start()
+    return next(label.finditer(text, box.end())).start()
 
 
 def _softmax(token: ChatCompletionTokenLogprob, before: str, labels: tuple[str, ...]) -> VerdictProbability | None:

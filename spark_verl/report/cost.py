@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,7 +73,7 @@ def _stage(name: str) -> str:
     return STAGE_NAMES.get(name, name)
 
 
-def _stack(axes: Axes, steps: pd.DataFrame, colours: Mapping[str, str], names: Mapping[str, str]) -> None:
+def _stack(axes: Axes, steps: pd.DataFrame, colours: Mapping[Any, str], names: Mapping[Any, str]) -> None:
     """A bar per step (or several of them, in a long run), a part of it per column."""
     count = min(MOST_BARS, len(steps))
     bars = steps.assign(at=steps.index).groupby(np.arange(len(steps)) * count // len(steps)).mean()
@@ -107,7 +108,7 @@ def time_by_stage(runs: Sequence[Run]) -> Chart | None:
         total = shown.to_numpy().sum()
         for name, seconds in shown.items():
             cells = (f"{seconds.median():.2f}", f"{seconds.sum():.1f}", style.percent(seconds.sum() / total))
-            rows.append((run.name, _stage(name), *cells))
+            rows.append((run.name, _stage(str(name)), *cells))
         testing = run.series("timing_s/testing").sum()
         if testing:
             rows.append((run.name, "validation (between steps)", "–", f"{testing:.1f}", "–"))

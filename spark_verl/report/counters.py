@@ -109,5 +109,5 @@ def _ends(values: pd.Series) -> list[float]:
     return [third.mean() for third in first_and_last_third(values)]
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table | None:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table | None:
     return Table(header, rows) if rows else None

@@ -194,7 +194,7 @@ def read_dumps(files: Mapping[int, Path]) -> pd.DataFrame:
                 )
             )
     numbers = {"score": float, "characters": float, "tokens": float, "yes_excess": float}
-    return pd.DataFrame(rows, columns=list(FIGURES)).astype(numbers).dropna(subset="score")
+    return pd.DataFrame(rows, columns=pd.Index(FIGURES)).astype(numbers).dropna(subset="score")
 
 
 def first_and_last_third(steps: Frame) -> tuple[Frame, Frame]:

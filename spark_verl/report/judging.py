@@ -79,7 +79,7 @@ def skew(run: Run, side: Side) -> Skew | None:
     steps = found.index.to_numpy()
     for name, share, weights in (("labels", found["label"], found["groups"]), ("verdicts", said, parsed)):
         found[name] = rolling(steps, share.to_numpy(), weights.to_numpy(), WINDOW, trailing=True)
-    full = found["labels"][steps >= run.trained.min() + WINDOW - 1]
+    full = found["labels"][steps - WINDOW + 1 >= run.trained.min()]
     return Skew(
         steps=found,
         labels=float(np.average(found["label"], weights=found["groups"])),

@@ -82,14 +82,16 @@ def build(runs: Sequence[Run], draw: Callable[[Chart], Drawn] = render) -> Page:
         draw: Draws a chart.
     """
     parts = [part(runs) for part in PARTS]
+    drawn: dict[str, Drawn] = {}
     for part in parts:
-        part.charts = [chart for chart in part.charts if chart]
-        part.tables = [(title, table) for title, table in part.tables if table]
+        charts = [chart for chart in part.charts if chart]
+        tables = [(title, table) for title, table in part.tables if table]
         part.findings = [(name, text) for name, text in part.findings if text]
         if len(runs) == 1:
-            part.charts = [replace(chart, table=chart.table.without("run")) for chart in part.charts]
-            part.tables = [(title, table.without("run")) for title, table in part.tables]
-    drawn = {chart.name: draw(chart) for part in parts for chart in part.charts}
+            charts = [replace(chart, table=chart.table.without("run")) for chart in charts]
+            tables = [(title, table.without("run")) for title, table in tables]
+        part.charts, part.tables = charts, tables
+        drawn |= {chart.name: draw(chart) for chart in charts}
     html = (
         environment()
         .get_template("report.html.jinja")

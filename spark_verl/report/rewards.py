@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -112,7 +113,7 @@ def group_rewards(runs: Sequence[Run]) -> Chart | None:
             axes.set_title(f"{run} · {title}" if several else title)
             axes.set_xticks([low, (low + high) / 2, high])
             axes.yaxis.set_major_formatter(style.percent_ticks)
-            if axes.get_subplotspec().is_last_row():
+            if axes.get_subplotspec().is_last_row():  # ty: ignore[missing-union-attribute]
                 axes.set_xlabel("mean reward of a group")
         handles = [Line2D([], [], color=style.INK, linewidth=1.2), Patch(color=style.MUTED)]
         figure.legend(handles, ["first third of the steps", "last third"], loc="outside upper left", ncols=2)
@@ -148,7 +149,7 @@ def length_spread(runs: Sequence[Run]) -> Chart | None:
     # One unit for all: tokens only if every row has them.
     unit = "tokens" if dumped["tokens"].notna().all() else "characters"
     thirds = dumped.groupby(["run", "objective", "third"], observed=True)[unit]
-    boxes = thirds.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()
+    boxes = thirds.quantile([0.05, 0.25, 0.5, 0.75, 0.95]).unstack()  # ty: ignore[invalid-argument-type]
     names = list(boxes.index.unique("run"))
     objectives = [o for o in Objective if o in boxes.index.unique("objective")]
 
@@ -199,7 +200,7 @@ def lines(runs: Sequence[Run], metric: str, weight: str, *, name: str, title: st
         grid = style.panels(figure, len(runs), 1 if narrow else len(runs), sharex=True, sharey=True)
         for axes, run in zip(grid, runs, strict=True):
             for objective, curve in [(objective, curve) for of, objective, curve in found if of is run]:
-                look = {"marker": "o", "markersize": 5} if len(curve) == 1 else {"linestyle": DASHES[objective]}
+                look: Any = {"marker": "o", "markersize": 5} if len(curve) == 1 else {"linestyle": DASHES[objective]}
                 axes.plot(curve["mean"], color=style.COLOURS[objective], label=style.NAMES[objective], **look)
             axes.set_title(title if len(runs) == 1 else run.name if narrow else f"{run.name} · {title}")
             style.percent_axis(axes) if share else axes.set_ylim(bottom=0)

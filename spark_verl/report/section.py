@@ -49,8 +49,8 @@ class Section:
     title: str
     lead: str = ""
     findings: list[tuple[str, str]] = field(default_factory=list)
-    charts: list[Chart | None] = field(default_factory=list)
-    tables: list[tuple[str, Table | None]] = field(default_factory=list)
+    charts: Sequence[Chart | None] = field(default_factory=list)
+    tables: Sequence[tuple[str, Table | None]] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     content: dict[str, Any] | None = None
 

@@ -196,7 +196,7 @@ percent_ticks = FuncFormatter(lambda value, _: f"{100 * value:.0f} %")
 def step_axis(axes: Axes) -> None:
     """An x axis with whole training steps, named in the last row of panels."""
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if axes.get_subplotspec().is_last_row():
+    if axes.get_subplotspec().is_last_row():  # ty: ignore[missing-union-attribute]
         axes.set_xlabel("training step")
 
 

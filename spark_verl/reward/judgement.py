@@ -170,7 +170,8 @@ def _read_a_b(text: str) -> str | None:
     return None if meaning and _read_yes_no(meaning[1]) == "No" else label
 
 
-_READERS: dict[str, tuple[Callable[[str], str | None], Callable[[str, bool], str | None]]] = {
+_Readers = tuple[Callable[[str], str | None], Callable[[str, bool], str | None]]
+_READERS: dict[str, _Readers] = {
     LabelForm.YES_NO: (_read_yes_no, _state_yes_no),
     LabelForm.A_B: (_read_a_b, _state_a_b),
 }

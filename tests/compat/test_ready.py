@@ -75,7 +75,7 @@ def test_plugin_that_verl_did_not_load_is_noticed(run_python, before, environmen
 def test_missing_engine_names_the_extra(run_python):
     # Without VERL_PLATFORM=cpu the GPU build is wanted, which this environment lacks (or has, on a GPU machine).
     try:
-        importlib.metadata.version("vllm")
+        importlib.metadata.distribution("vllm")  # no alias of ours, which another test may have put here
     except importlib.metadata.PackageNotFoundError:
         assert "vllm is not installed: run_scripts/setup_gpu.sh" in run_python(READY.format(before="pass"))
     else:

@@ -51,7 +51,7 @@ class Benchmark:
         if "name" in vars(cls):
             REGISTRY[cls.name] = cls
 
-    def __init__(self, rows: Rows, limit: int | None = None):
+    def __init__(self, rows: Rows, limit: int | None = None) -> None:
         self.rows = rows
         self.limit = limit
         self.present = self._present_columns()
@@ -196,7 +196,7 @@ def breakdown(scored: Scored, keys: Sequence[str]) -> dict[str, float]:
     return {name: mean(found[name]) for name in sorted(found)}
 
 
-def by_group(scored: Scored, key: Callable[[Question], Hashable] = lambda q: q.group) -> dict[Hashable, Scored]:
+def by_group(scored: Scored, key: Callable[[Question], Hashable] = lambda q: q.group) -> dict[Any, Scored]:
     """Verdicts by group.
 
     Raises:

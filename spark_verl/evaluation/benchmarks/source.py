@@ -57,7 +57,7 @@ class Rows:
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         """A row as plain Python values; an image is what parquet holds, ``{"bytes": .., "path": ..}``."""
         if isinstance(self.table, datasets.Dataset):
-            return self.table[index : index + 1].to_pylist()[0]
+            return self.table[index : index + 1].to_pylist()[0]  # ty: ignore[missing-attribute]
         return self.table[index]
 
     @property
@@ -101,7 +101,7 @@ def read(source: Source, local_path: str | Path | None = None) -> Rows:
         found = found if isinstance(found, datasets.DatasetDict) else {"train": found}
     else:
         found = datasets.load_dataset(str(path), _config(source, path))
-    splits = _wanted_splits(source.splits, list(found), str(path))
+    splits = _wanted_splits(source.splits, [str(name) for name in found], str(path))
     return Rows(_table({name: found[name] for name in splits}), str(path), path)
 
 

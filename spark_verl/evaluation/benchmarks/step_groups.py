@@ -131,7 +131,8 @@ class DynaMath(TableBenchmark):
         answer = extract_answer(response_text)
         if answer is not None and question.meta["answer_type"] == "float":
             value, truth = _value(answer), _value(str(question.ground_truth))
-            if None not in (value, truth) and abs(value - truth) <= ABSOLUTE_TOLERANCE * (1 + 1e-9):
+            close = ABSOLUTE_TOLERANCE * (1 + 1e-9)
+            if value is not None and truth is not None and abs(value - truth) <= close:
                 return Verdict(Status.OK, True, answer)
         return await super().score(question, response_text)
 
