@@ -79,11 +79,10 @@ _spark_install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.8,<1' ||
         _spark_fail "pip could not install uv: is there a package index?"
     _spark_say "3/4 installing the locked packages (about 7 GB on disk; minutes on a first download)"
-    # The lock is complete, so nothing is resolved. Bytecode is compiled once here, on all cores: a run starts about
-    # ten processes at the same time, and each would compile the same few thousand modules for itself, on every run
-    # where PYTHONDONTWRITEBYTECODE is set.
+    # The lock is complete, so nothing is resolved. What is imported gets compiled then, once: compiling all 30,000 files
+    # here would take most of the set-up.
     UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}" "$venv/bin/uv" pip install --python "$venv/bin/python" --no-deps \
-        --compile-bytecode -r "$SPARK_ROOT/requirements/cpu.lock" ||
+        -r "$SPARK_ROOT/requirements/cpu.lock" ||
         _spark_fail "uv could not install requirements/cpu.lock (see above); run the script again to go on"
     _spark_say "4/4 installing spark_verl (editable)"
     "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation -e "$SPARK_ROOT" ||
@@ -110,6 +109,12 @@ _spark_setup() {
     fi
     SPARK_PYTHON="$venv/bin/python"
     export VIRTUAL_ENV="$venv" PATH="$venv/bin:$PATH"
+    if [[ -n "${PYTHONDONTWRITEBYTECODE:-}" ]]; then
+        # Each of a run's ten processes would compile the same few thousand modules, on every run. The checkout stays
+        # clean this way, too: what is compiled goes into the environment.
+        unset PYTHONDONTWRITEBYTECODE
+        export PYTHONPYCACHEPREFIX="$venv/pycache"
+    fi
 }
 
 if [[ -n "${SPARK_PYTHON:-}" ]]; then
