@@ -16,7 +16,7 @@ from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
-from spark_verl.vocabulary import Outcome
+from spark_verl.vocabulary import POLICY, Outcome
 
 
 class SparkReplayBuffer(ReplayBuffer):
@@ -117,7 +117,6 @@ def step_outcome(prompt_tags: Mapping[str, Tag], plans: Mapping[str, Plan]) -> S
             # A group that failed before it was judged has no outcome; it gave nothing.
             record = group_of(tag)
             outcome.add_group(record.outcome if record else Outcome.NONE, plans[uid])
-        else:
-            row = row_of(tag)
+        elif (row := row_of(tag)) != POLICY:
             outcome.add_prompt(row.objective, row.about or "", bool(row.positive))
     return outcome

@@ -122,6 +122,8 @@ def test_a_group_that_was_never_judged_gave_nothing():
     tags = {
         "a": put_group({}, GroupRecord(Outcome.MIXED)),
         "c": {"status": "failure"},
+        # verl replays stored rollouts under the uids that they had.
+        "replayed": {"status": "finished"},
         "j": put_row({}, JUDGE),
         "r": put_row({}, RowTag(Objective.REFLECTION, Source.COT, LabelForm.FREE, "wrong", "a")),
     }
