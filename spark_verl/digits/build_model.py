@@ -8,10 +8,10 @@ A model that was built before comes from a cache (``SPARK_CACHE=folder``; empty:
 What it was taught, from random weights and from training digits only (``warm_start`` has the schedule):
 
 1. Perception, 250 steps of 64 digits: the vision tower reads single digits (99 % of the held-out ones).
-2. Skill, 1,000 steps of 24 demonstrations, all careful: 30 % policy prompts, 25 % pointwise, 25 % pairwise, 20 %
+2. Skill, 1,400 steps of 24 demonstrations, all careful: 30 % policy prompts, 25 % pointwise, 25 % pairwise, 20 %
    reflection. Read the digits, write the working, box the result; as a judge, solve first, compare digit by digit, then
    give the verdict.
-3. Habits, 250 steps of 24 demonstrations: 40 % policy, 20 % of each judge prompt. Careful ones are 52 % for policy
+3. Habits, 300 steps of 24 demonstrations: 40 % policy, 20 % of each judge prompt. Careful ones are 52 % for policy
    prompts, 18 % for pointwise and pairwise, 30 % for reflection. The others are sloppy: any answer of the kind of
    question, a verdict by the toss of a coin, an attempt's answer repeated (75 %) or a guess (25 %).
 
@@ -19,10 +19,10 @@ So at temperature 1 it knows every format, answers about half of held-out questi
 coin, though nine in ten of its careful answers and more than eight in ten of its careful verdicts are right. The
 careful shares come out up to 11 points lower than taught, depending on the seed.
 
-The variant ``sparse`` is for the ablation: 300 steps of habits, with no careful answer to a question among them. Its
-answers start at chance (7 % right), while one judgement in six and three reflections in ten are careful. It stands in
-for questions on which a model hardly ever succeeds when it is asked directly, though looking at an attempt makes it
-work the question out.
+The variant ``sparse`` is for the ablation: 1,000 skill steps, so that a careful answer goes wrong more often, and no
+careful answer to a question among the habits. Its answers start at chance (7 % right), while one judgement in six and
+three reflections in ten are careful. It stands in for questions on which a model hardly ever succeeds when it is asked
+directly, though looking at an attempt makes it work the question out.
 
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm

@@ -61,8 +61,8 @@ class Schedule:
     perception_steps: int = 250
     perception_batch: int = 64
     perception_lr: float = 4e-3
-    skill_steps: int = 1000
-    habit_steps: int = 250
+    skill_steps: int = 1400
+    habit_steps: int = 300
     batch: int = 24
     lr: float = 3e-3
     matrix_lr: float = 5e-3
@@ -77,7 +77,7 @@ class Schedule:
 
 VARIANTS: dict[str, Schedule] = {
     "mixed": Schedule(),
-    "sparse": Schedule(habit_steps=300, careful_shares=SPARSE_CAREFUL_SHARES),
+    "sparse": Schedule(skill_steps=1000, careful_shares=SPARSE_CAREFUL_SHARES),
 }
 """``mixed``: half of its answers are right, all tasks start with a reward (the quickstart). ``sparse``: a less skilled
 model whose answers are guesses, so that reinforcement learning on questions alone has next to nothing to learn from."""
