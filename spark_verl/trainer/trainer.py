@@ -37,12 +37,13 @@ from spark_verl.config import load_spark_config
 from spark_verl.judge import BalanceController, Plan
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome
 from spark_verl.rollout.tags import is_padding, row_of
+from spark_verl.self_reward.questions import divide
 from spark_verl.trainer import advantages
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
 from spark_verl.trainer.batch import spread_padding, subset
 from spark_verl.trainer.dump import dump_rollouts
 from spark_verl.trainer.metrics import overall_metrics, row_metrics
-from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset, divide
+from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset
 from spark_verl.trainer.self_rewarding import SelfRewarding
 from spark_verl.vocabulary import POLICY, Supervision
 

@@ -10,7 +10,8 @@ import pytest
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from spark_verl.config.schema import SelfRewardConfig
-from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset, divide
+from spark_verl.self_reward.questions import divide
+from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset
 from spark_verl.vocabulary import Supervision
 
 ON = SelfRewardConfig(enable=True)
