@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Scored, by_group, mean, summary
-from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, relative
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import SPLIT_COLUMN, Source
 from spark_verl.evaluation.question import Question
-from spark_verl.reward import Verdict, extract_answer
+from spark_verl.reward import Verdict, averify, extract_answer
 from spark_verl.reward.numbers import parse_number
 from spark_verl.reward.text import canonical
 from spark_verl.vocabulary import Status
@@ -97,6 +97,7 @@ class DynaMath(TableBenchmark):
 
     name = "dynamath"
     source = Source("DynaMath/DynaMath_Sample", splits=tuple(f"sample_variant{i}" for i in range(1, 11)))
+    multiple_choice = ("answer_type", "multiple choice")
     columns = Columns(
         answer="ground_truth",
         image=("decoded_image", "image"),
@@ -113,28 +114,20 @@ class DynaMath(TableBenchmark):
         """The seed and the variant's row."""
         return f"{self.value(row, 'id')}/{row.get(SPLIT_COLUMN, index)}"
 
-    def letter(self, row: Mapping[str, Any], choices: Mapping[str, str] | None) -> str | None:
-        """The right option's letter, for multiple choice only: a text answer may be the name of a point."""
-        return super().letter(row, choices) if row["answer_type"] == "multiple choice" else None
-
-    def tolerance(self, row: Mapping[str, Any]) -> float | None:
-        """0.001 for numbers."""
-        return relative(ABSOLUTE_TOLERANCE, self.truth(row)) if row["answer_type"] == "float" else None
-
-    def instruction(self, row: Mapping[str, Any], multiple_choice: bool) -> str:
+    def instruction(self, row: Mapping[str, Any], letter: str | None) -> str:
         """With the number format that the tolerance is made for."""
-        text = super().instruction(row, multiple_choice)
+        text = super().instruction(row, letter)
         return f"{text} Write it as a decimal number with three places." if row["answer_type"] == "float" else text
 
     async def score(self, question: Question, response_text: str) -> Verdict:
-        """As usual, but a number may be 0.001 off even from zero, and a multiple of π is a number."""
-        answer = extract_answer(response_text)
-        if answer is not None and question.meta["answer_type"] == "float":
-            value, truth = _value(answer), _value(str(question.ground_truth))
-            close = ABSOLUTE_TOLERANCE * (1 + 1e-9)
-            if value is not None and truth is not None and abs(value - truth) <= close:
-                return Verdict(Status.OK, True, answer)
-        return await super().score(question, response_text)
+        """As usual, but a number may be 0.001 off, and a multiple of π is a number."""
+        if question.meta["answer_type"] != "float":
+            return await super().score(question, response_text)
+        answer, truth = extract_answer(response_text), _value(str(question.ground_truth))
+        value = None if answer is None else _value(answer)
+        if value is None or truth is None:
+            return await averify(response_text, question.ground_truth if truth is None else _near(truth))
+        return Verdict(Status.OK, abs(value - truth) <= ABSOLUTE_TOLERANCE * (1 + 1e-9), answer)
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
         """``average`` and ``worst_case``, beside the usual figures."""
@@ -155,8 +148,17 @@ ABSOLUTE_TOLERANCE = 0.001
 
 
 def _value(answer: str) -> float | None:
+    """A decimal number or a fraction, also as a multiple of π; None for anything else, percent among it."""
     text = canonical(answer)
     number = parse_number(text.removesuffix("\\pi"))
     if number is None or number.percent:
         return None
     return float(number.value) * (math.pi if text.endswith("\\pi") else 1)
+
+
+def _near(truth: float) -> list[str]:
+    """Truths of four places within the tolerance, for answers that only algebra can compare with a number.
+
+    To algebra a decimal is whatever rounds to it, so of ``2.09`` it would accept everything up to 0.005 off.
+    """
+    return [f"{truth + step * ABSOLUTE_TOLERANCE / 10:.4f}" for step in range(-10, 11)]
