@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import brier_score_loss, precision_recall_fscore_support, roc_auc_score
 
 from spark_verl.evaluation.benchmarks.benchmark import mean
-from spark_verl.evaluation.markdown import MISSING, markdown, number, percent, without_nan
+from spark_verl.evaluation.figures import MISSING, markdown, number, percent, without_nan
 from spark_verl.vocabulary import UNDECIDED, LabelForm, Objective
 
 BINS = 10
@@ -87,11 +88,10 @@ def position(items: Sequence[Judged]) -> dict[str, float | None]:
     )
 
 
-def _probabilities(items: Iterable[Judged], form: LabelForm) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of the favourable label, and 1 where it is the right one, of the items that have a probability."""
-    known = [(item.p_positive, item.label == form.labels[0]) for item in items if item.p_positive is not None]
-    p, truth = np.array(known, dtype=float).reshape(-1, 2).T
-    return p, truth
+def _probabilities(items: Iterable[Judged], form: LabelForm) -> pd.DataFrame:
+    """``probability`` of the favourable label, and ``truth``, 1 where it is the right one, as far as known."""
+    known = [(item.p_positive, float(item.label == form.labels[0])) for item in items if item.p_positive is not None]
+    return pd.DataFrame(known, columns=["probability", "truth"], dtype=float)
 
 
 def calibration(items: Iterable[Judged], form: LabelForm, bins: int = BINS) -> dict[str, Any] | None:
@@ -109,27 +109,19 @@ def calibration(items: Iterable[Judged], form: LabelForm, bins: int = BINS) -> d
         ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency`` (share whose label is the favourable one).
         None without any probability.
     """
-    p, truth = _probabilities(items, form)
-    if not p.size:
+    known = _probabilities(items, form)
+    if known.empty:
         return None
-    # A probability on the border of two bins is in the upper one; 1 is in the last.
     edges = np.arange(bins + 1) / bins
-    counts, mass, right = (np.histogram(p, edges, weights=weights)[0] for weights in (None, p, truth))
-    filled = [
-        {
-            "low": float(edges[place]),
-            "high": float(edges[place + 1]),
-            "count": int(counts[place]),
-            "probability": float(mass[place] / counts[place]),
-            "frequency": float(right[place] / counts[place]),
-        }
-        for place in np.flatnonzero(counts)
-    ]
+    # A probability on the border of two bins is in the upper one; 1 is in the last.
+    groups = known.groupby(np.digitize(known.probability, edges[1:-1]))
+    filled = groups.mean().rename(columns={"truth": "frequency"})
+    filled = filled.assign(low=edges[filled.index], high=edges[filled.index + 1], count=groups.size())
     return {
-        "ece": float(np.abs(mass - right).sum() / p.size),
-        "brier": float(brier_score_loss(truth, p)),
-        "count": p.size,
-        "bins": filled,
+        "ece": float(np.average((filled.probability - filled.frequency).abs(), weights=filled["count"])),
+        "brier": float(brier_score_loss(known.truth, known.probability)),
+        "count": len(known),
+        "bins": filled.to_dict("records"),
     }
 
 
@@ -141,17 +133,16 @@ def separation(items: Iterable[Judged], form: LabelForm) -> dict[str, float | in
         ``gap``: their difference; ``auc``: probability that a right one gets more than a wrong one, ties counting one
         half (0.5: no idea); ``right``, ``wrong``: how many. None where one of the kinds is missing.
     """
-    p, truth = _probabilities(items, form)
-    right, wrong = p[truth == 1], p[truth == 0]
-    means = [mean(values.tolist()) for values in (right, wrong)]
+    known = _probabilities(items, form)
+    right, wrong = (known.probability[known.truth == truth] for truth in (1, 0))
     return without_nan(
         {
-            "p_on_right": means[0],
-            "p_on_wrong": means[1],
-            "gap": means[0] - means[1],
-            "auc": float(roc_auc_score(truth, p)) if right.size and wrong.size else None,
-            "right": right.size,
-            "wrong": wrong.size,
+            "p_on_right": float(right.mean()),
+            "p_on_wrong": float(wrong.mean()),
+            "gap": float(right.mean() - wrong.mean()),
+            "auc": float(roc_auc_score(known.truth, known.probability)) if len(right) and len(wrong) else None,
+            "right": len(right),
+            "wrong": len(wrong),
         }
     )
 

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from spark_verl.data.errors import RowError
 from spark_verl.data.prompts import IMAGE, INSTRUCTION
 from spark_verl.data.stores import Images, ImageStore
+from spark_verl.reward import accepted_answers
 from spark_verl.vocabulary import Message
 
 BOXED_ANSWER = INSTRUCTION
@@ -49,6 +50,11 @@ class Question:
     tolerance: float | None = None
     group: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether there is a ground truth; NaN is what tables have where there is none."""
+        return any(text != "nan" for text in accepted_answers(self.ground_truth))
 
 
 def user_message(text: str, images: Sequence[Any] = ()) -> list[Message]:

@@ -10,7 +10,7 @@ from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.benchmarks.multiple_choice import options_of
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question, marked_message
-from spark_verl.reward import accepted_answers
+from spark_verl.options import brief
 from spark_verl.vocabulary import LabelForm, Message, Objective
 
 _SPARK = "spark/"
@@ -42,10 +42,8 @@ class VerlRows(Benchmark):
         source = self.value(row, "data_source")
         truth = self.value(row, "reward_model").get("ground_truth")
         form = LabelForm(extra.get("label_form") or _JUDGES[source]) if source in _JUDGES else None
-        if truth not in form.labels if form else not accepted_answers(truth):
-            raise ValueError(f"ground truth {str(truth)[:80]!r} for {source!r}")
         meta = {"data_source": source, "label_form": form, "kind": extra.get("kind")}
-        yield Question(
+        question = Question(
             # A column that is null where a row has none
             id=f"{source}/{index if extra.get('index') is None else extra['index']}",
             benchmark=self.name,
@@ -55,6 +53,9 @@ class VerlRows(Benchmark):
             tolerance=extra.get("tolerance"),
             meta={key: value for key, value in meta.items() if value is not None},
         )
+        if truth not in form.labels if form else not question.has_truth:
+            raise ValueError(f"reward_model has ground truth {brief(truth)!r} for {source!r}")
+        yield question
 
     def _messages(self, row: Mapping[str, Any]) -> list[Message]:
         images = self.rows.images(row.get("images"))

@@ -12,8 +12,10 @@ from typing import Any
 import datasets
 from huggingface_hub import hf_hub_download
 
+from spark_verl.data.sources import open_parquet
 from spark_verl.data.stores import ImageStore, open_store
 from spark_verl.evaluation.question import images_of
+from spark_verl.options import brief
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +99,12 @@ def read(source: Source, local_path: str | Path | None = None, images: Sequence[
         ValueError: The file has another format, or the folder has no such split or configuration.
         OSError: The hub cannot be read.
     """
-    path = Path(local_path).expanduser() if local_path is not None else None
-    table, where, folder = _read_hub(source) if path is None else _read_path(source, path)
+    path = None if local_path is None else Path(local_path).expanduser()
+    try:
+        table, where, folder = _read_hub(source) if path is None else _read_path(source, path)
+    except datasets.exceptions.DatasetsError as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise ValueError(f"{path or source.path} cannot be read: {brief(reason)}") from error
     return Rows(table, where, folder, tuple(map(open_store, [*([folder] if folder else []), *images])))
 
 
@@ -156,6 +162,9 @@ def _read_files(paths: Sequence[Path]) -> datasets.Dataset | list[Mapping[str, A
         return [row for path in paths for row in _json_rows(path)]
     kind = paths[0].suffix.lower()
     if kind == ".parquet":
+        with open_parquet(paths[0]) as file:
+            if not file.metadata.num_rows:
+                raise ValueError(f"{paths[0]} has no rows")
         return _table({"train": datasets.load_dataset("parquet", data_files=str(paths[0]), split="train")})
     if kind in (".json", ".jsonl", ".ndjson"):
         return _json_rows(paths[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from spark_verl.evaluation.benchmarks.benchmark import Scored, by_group, mean, s
 from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import SPLIT_COLUMN, Source
 from spark_verl.evaluation.question import Question
-from spark_verl.reward import Verdict, averify, extract_answer
+from spark_verl.reward import Verdict, extract_answer
 from spark_verl.reward.numbers import parse_number
 from spark_verl.reward.text import canonical
 from spark_verl.vocabulary import Status
@@ -119,15 +120,19 @@ class DynaMath(TableBenchmark):
         text = super().instruction(row, letter)
         return f"{text} Write it as a decimal number with three places." if row["answer_type"] == "float" else text
 
+    def tolerance(self, row: Mapping[str, Any]) -> float | None:
+        """0.001, relative to the truth; for answers that :meth:`score` leaves to the verifier."""
+        truth = _value(str(self.value(row, "ground_truth"))) if row["answer_type"] == "float" else None
+        return ABSOLUTE_TOLERANCE / abs(truth) if truth else None
+
     async def score(self, question: Question, response_text: str) -> Verdict:
-        """As usual, but a number may be 0.001 off, and a multiple of π is a number."""
-        if question.meta["answer_type"] != "float":
-            return await super().score(question, response_text)
-        answer, truth = extract_answer(response_text), _value(str(question.ground_truth))
-        value = None if answer is None else _value(answer)
-        if value is None or truth is None:
-            return await averify(response_text, question.ground_truth if truth is None else _near(truth))
-        return Verdict(Status.OK, abs(value - truth) <= ABSOLUTE_TOLERANCE * (1 + 1e-9), answer)
+        """As usual, but a number may be 0.001 off and no more, however many digits it has; nor may a multiple of π."""
+        if question.meta["answer_type"] == "float":
+            answer, truth = extract_answer(response_text), _value(str(question.ground_truth))
+            value = None if answer is None else _value(answer)
+            if value is not None and truth is not None:
+                return Verdict(Status.OK, abs(value - truth) <= ABSOLUTE_TOLERANCE * (1 + 1e-9), answer)
+        return await super().score(question, response_text)
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
         """``average`` and ``worst_case``, beside the usual figures."""
@@ -148,17 +153,9 @@ ABSOLUTE_TOLERANCE = 0.001
 
 
 def _value(answer: str) -> float | None:
-    """A decimal number or a fraction, also as a multiple of π; None for anything else, percent among it."""
-    text = canonical(answer)
+    """A decimal number or a fraction, also as a multiple of π or behind ``x =``; None for anything else."""
+    text = re.split(r"=|\\approx", canonical(answer))[-1].strip()
     number = parse_number(text.removesuffix("\\pi"))
     if number is None or number.percent:
         return None
     return float(number.value) * (math.pi if text.endswith("\\pi") else 1)
-
-
-def _near(truth: float) -> list[str]:
-    """Truths of four places within the tolerance, for answers that only algebra can compare with a number.
-
-    To algebra a decimal is whatever rounds to it, so of ``2.09`` it would accept everything up to 0.005 off.
-    """
-    return [f"{truth + step * ABSOLUTE_TOLERANCE / 10:.4f}" for step in range(-10, 11)]

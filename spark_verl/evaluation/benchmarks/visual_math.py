@@ -16,7 +16,6 @@ from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import BOXED_LETTER, BOXED_LETTERS
 
-
 _MATHVISTA_KINDS = ("category", "task", "context", "grade", "skills")
 """What the leaderboard breaks down by, out of ``metadata``."""
 
