@@ -17,19 +17,30 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 
 from spark_verl.data.errors import UsageError
 from spark_verl.evaluation import benchmarks as registry
-from spark_verl.evaluation import connection, figures, judge_plots, judge_quality
-from spark_verl.evaluation.arguments import COUNT, Parser
+from spark_verl.evaluation import connection, figures, judge_quality
+from spark_verl.evaluation.arguments import COUNT, Options, Parser
 from spark_verl.evaluation.judging import Prompts
-from spark_verl.evaluation.results import Options, ResultsFile, read_results
+from spark_verl.evaluation.results import ResultsFile, read_results
 from spark_verl.evaluation.runner import Todo, left_to_do, run
 from spark_verl.evaluation.strategies import ACCEPTANCE, STRATEGIES, Strategy, chosen
 
 VERL_ROWS = "verl"
+
+
+SCALING: Options = (
+    ("--samples", COUNT, 8, "of best_of_n and weighted_vote"),
+    ("--majority_samples", COUNT, None, "of majority; default: --samples, or twice as many to match a judge's tokens"),
+    ("--judgements", COUNT, 1, "per sample in best_of_n and weighted_vote"),
+    ("--rounds", COUNT, 1, "most reflections in reflect"),
+    ("--accept", ACCEPTANCE, "always", "when a reflection replaces the attempt"),
+)
+_STRATEGIES = ", ".join(STRATEGIES)
 
 
 def parser() -> Parser:
@@ -37,45 +48,22 @@ def parser() -> Parser:
     new = Parser(
         prog="python -m spark_verl.evaluation",
         description="Evaluate a model on benchmarks, with strategies that spend more tokens per question.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    new.add_argument("model", nargs="?", help="model folder or hub id, served with vLLM")
-    new.add_argument(
-        "--benchmark",
-        nargs="+",
-        required=True,
-        metavar="NAME|NAME=PATH|FILE.parquet",
-        help=f"from the hub, from a local copy, or a data set prepared for verl; names: {', '.join(registry.names())}",
-    )
-    new.add_argument(
-        "--images", nargs="+", default=[], metavar="PATH", help="folders, zip or tar archives with the images"
-    )
-    new.add_argument("--limit", type=COUNT, help="questions per benchmark, from its start")
-    new.add_argument(
-        "--strategy",
-        nargs="+",
-        default=["single"],
-        choices=list(STRATEGIES),
-        metavar="STRATEGY",
-        help=f"any of {', '.join(STRATEGIES)}; single, and majority for the comparison at equal tokens, "
-        "are always added where something is to be compared",
-    )
-    new.add_argument("--output", type=Path, default=Path("outputs/evaluation"), help="folder of results and tables")
-    new.add_argument("--resamples", type=COUNT, default=2000, help="of the bootstrap")
-    new.add_argument("--no_progress", action="store_true", help="no progress bar")
-    scaling = new.add_argument_group("test-time scaling")
-    scaling.add_argument("--samples", type=COUNT, default=8, help="of best_of_n and weighted_vote")
-    scaling.add_argument(
-        "--majority_samples",
-        type=COUNT,
-        help="of majority; default: --samples, or twice as many where the judge's tokens have to be matched",
-    )
-    scaling.add_argument("--judgements", type=COUNT, default=1, help="per sample in best_of_n and weighted_vote")
-    scaling.add_argument("--rounds", type=COUNT, default=1, help="most reflections in reflect")
-    scaling.add_argument(
-        "--accept", choices=ACCEPTANCE, default="always", help="when a reflection replaces the attempt"
-    )
-    connection.add_options(new, temperature=1.0, max_tokens=2048, max_retries=6)
+    add = new.add_argument
+    add("model", nargs="?", help="model folder or hub id, served with vLLM")
+    where = f"from the hub, from a local copy, or a data set prepared for verl; names: {', '.join(registry.names())}"
+    add("--benchmark", nargs="+", required=True, metavar="NAME|NAME=PATH|FILE.parquet", help=where)
+    add("--images", nargs="+", default=[], metavar="PATH", help="folders, zip or tar archives with the images")
+    add("--limit", type=COUNT, help="questions per benchmark, from its start")
+    which = f"any of {_STRATEGIES}; single and majority are always added where something is to be compared"
+    add("--strategy", nargs="+", default=["single"], choices=list(STRATEGIES), metavar="STRATEGY", help=which)
+    add("--output", type=Path, default=Path("outputs/evaluation"), help="folder of results and tables")
+    add("--resamples", type=COUNT, default=2000, help="of the bootstrap")
+    add("--no_progress", action="store_true", help="no progress bar")
+    new.add_options("model server", connection.SERVER)
+    new.add_options("asking", connection.ASKING)
+    new.add_options("judge", connection.JUDGE)
+    new.add_options("test-time scaling", SCALING)
     return new
 
 
@@ -101,7 +89,7 @@ def open_benchmarks(options: argparse.Namespace) -> dict[str, registry.Benchmark
     return found
 
 
-def measured(options: argparse.Namespace, strategies: Sequence[Strategy]) -> Options:
+def measured(options: argparse.Namespace, strategies: Sequence[Strategy]) -> dict[str, dict[str, Any]]:
     """Everything that decides what is measured, as far as it is known before the model is asked."""
     common = {name: getattr(options, name) for name in ("temperature", "top_p", "judge_temperature", "seed")}
     if options.model:
@@ -147,10 +135,10 @@ def write_report(options: argparse.Namespace, opened: dict[str, registry.Benchma
     judges = judge_quality.report(judged)
     if judges:
         text += f"\n## judge\n\n{judge_quality.table(judges)}\n"
-        judge_plots.reliability(judges, output / "reliability.png")
+        judge_quality.reliability(judges, output / "reliability.png")
         for name, (_, items) in judged.items():
             if name.endswith(judge_quality.OWN_ANSWERS):
-                judge_plots.own_answers(items, output / f"own_answers_{name.partition(':')[0]}.png")
+                judge_quality.own_answers(items, output / f"own_answers_{name.partition(':')[0]}.png")
     everything = {"options": header, "benchmarks": found, "judge": judges}
     (output / "report.json").write_text(json.dumps(everything, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (output / "report.md").write_text(text, encoding="utf-8")
@@ -160,8 +148,8 @@ def write_report(options: argparse.Namespace, opened: dict[str, registry.Benchma
 def command(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: 0, or 1 when answers failed."""
     options = parser().parse_args(arguments)
-    names = ("samples", "majority_samples", "judgements", "rounds", "accept")
-    strategies = chosen(options.strategy, **{name: getattr(options, name) for name in names})
+    scaling = {name.strip("-"): getattr(options, name.strip("-")) for name, *_ in SCALING}
+    strategies = chosen(options.strategy, **scaling)
     # Whatever can be wrong is said, and what is left to do is found, before a server is started.
     prompts = connection.prepare(options)
     opened = open_benchmarks(options)

@@ -31,12 +31,12 @@ def parser() -> Parser:
     """The command line."""
     new = Parser(prog="python -m spark_verl.evaluation.ask", description=__doc__.partition("\n")[0])
     new.add_argument("question", help="what to ask")
-    new.add_argument(
-        "--image", action="append", default=[], metavar="FILE", help="an image; may be given several times"
-    )
+    new.add_argument("--image", action="append", default=[], metavar="FILE", help="may be given several times")
     new.add_argument("--always_reflect", action="store_true", help="reflect also when the judge says that it is right")
     new.add_argument("--model", help="model folder or hub id, served with vLLM")
-    connection.add_options(new, temperature=0.0, max_tokens=1024, max_retries=2)
+    new.add_options("model server", connection.SERVER)
+    new.add_options("asking", connection.ASKING, temperature=0.0, max_tokens=1024, max_retries=2)
+    new.add_options("judge", connection.JUDGE)
     return new
 
 

@@ -16,64 +16,44 @@ import openai
 
 from spark_verl.checks.model import check_model
 from spark_verl.data.errors import UsageError
-from spark_verl.evaluation.arguments import COUNT, NUCLEUS, TEMPERATURE, number
+from spark_verl.evaluation.arguments import COUNT, Options, number
 from spark_verl.evaluation.client import Client, Sampling, ServerGoneError
 from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.server import SERVED_NAME, Server, ServerError
 from spark_verl.evaluation.session import Context
-from spark_verl.options import POSITIVE, at_least, brief
+from spark_verl.options import NOT_NEGATIVE, POSITIVE, Allowed, brief
 from spark_verl.vocabulary import LabelForm, Source
 
+_FORMS = tuple(form.value for form in LabelForm if form.labels)
+_TEMPERATURE = number(float, Allowed("be between 0 and 2", lambda value: 0 <= value <= 2))
+_NUCLEUS = number(float, Allowed("be above 0 and at most 1", lambda value: 0 < value <= 1))
+_SECONDS = number(float, POSITIVE)
 
-def add_options(parser: argparse.ArgumentParser, *, temperature: float, max_tokens: int, max_retries: int) -> None:
-    """Options that say where and how the model is asked, with these defaults."""
-    server = parser.add_argument_group("model server")
-    server.add_argument(
-        "--base-url", "--base_url", dest="base_url", help="an OpenAI-compatible server instead, with /v1"
-    )
-    server.add_argument("--served_model", help="its name for the model; default: the only one it has")
-    server.add_argument("--api_key_variable", default="OPENAI_API_KEY", help="environment variable with its key")
-    server.add_argument(
-        "--tokenizer",
-        help="with --base-url: folder or hub id of the model's tokenizer, whose special "
-        "tokens are defused in what a judge is shown; default: Qwen2.5-VL's",
-    )
-    server.add_argument("--device", choices=("gpu", "cpu"), default="gpu", help="where vLLM runs")
-    server.add_argument("--gpus", type=COUNT, default=1, help="tensor parallelism")
-    server.add_argument(
-        "--server_timeout", type=number(float, POSITIVE), default=1800.0, help="seconds that vLLM may take to start"
-    )
-    server.add_argument("--server_args", default="", help="more options for `vllm serve`, in one string")
-    asking = parser.add_argument_group("asking")
-    asking.add_argument(
-        "--temperature", type=number(float, TEMPERATURE), default=temperature, help="of answers and reflections"
-    )
-    asking.add_argument("--top_p", type=number(float, NUCLEUS), default=1.0, help="of answers and reflections")
-    asking.add_argument(
-        "--max_tokens", type=COUNT, default=max_tokens, help="of a response; at most half of the context"
-    )
-    asking.add_argument("--judge_temperature", type=number(float, TEMPERATURE), default=0.0, help="of judgements")
-    asking.add_argument("--seed", type=int, default=0, help="of sampling, templates and bootstrap")
-    asking.add_argument("--concurrency", type=COUNT, default=32, help="requests in flight")
-    asking.add_argument(
-        "--request_timeout", type=number(float, POSITIVE), default=600.0, help="seconds until a request is tried again"
-    )
-    asking.add_argument(
-        "--max_retries", type=number(int, at_least(0)), default=max_retries, help="tries of a request after the first"
-    )
-    asking.add_argument(
-        "--judge_source",
-        choices=[source.value for source in Source],
-        default=Source.ANSWER.value,
-        help="show the judge the parsed answer or the whole response",
-    )
-    asking.add_argument("--templates", help="judge and reflection templates: a folder or pkg://package/folder")
-    asking.add_argument(
-        "--label_form",
-        choices=[form.value for form in LabelForm if form.labels],
-        default=LabelForm.YES_NO.value,
-        help="how the judge answers",
-    )
+SERVER: Options = (
+    ("--base-url --base_url", str, None, "an OpenAI-compatible server instead, with /v1"),
+    ("--served_model", str, None, "its name for the model; default: the only one it has"),
+    ("--api_key_variable", str, "OPENAI_API_KEY", "environment variable with its key"),
+    ("--tokenizer", str, None, "with --base-url: the model's, whose special tokens are defused; default: Qwen2.5-VL's"),
+    ("--device", ("gpu", "cpu"), "gpu", "where vLLM runs"),
+    ("--gpus", COUNT, 1, "tensor parallelism"),
+    ("--server_timeout", _SECONDS, 1800.0, "seconds that vLLM may take to start"),
+    ("--server_args", str, "", "more options for `vllm serve`, in one string"),
+)
+ASKING: Options = (
+    ("--temperature", _TEMPERATURE, 1.0, "of answers and reflections"),
+    ("--top_p", _NUCLEUS, 1.0, "of answers and reflections"),
+    ("--max_tokens", COUNT, 2048, "of a response; at most half of the context"),
+    ("--judge_temperature", _TEMPERATURE, 0.0, "of judgements"),
+    ("--seed", int, 0, "of sampling, templates and bootstrap"),
+    ("--concurrency", COUNT, 32, "requests in flight"),
+    ("--request_timeout", _SECONDS, 600.0, "seconds until a request is tried again"),
+    ("--max_retries", number(int, NOT_NEGATIVE), 6, "tries of a request after the first"),
+)
+JUDGE: Options = (
+    ("--judge_source", tuple(map(str, Source)), "answer", "show the judge the parsed answer or the whole response"),
+    ("--label_form", _FORMS, "yes_no", "how the judge answers"),
+    ("--templates", str, None, "judge and reflection templates: a folder or pkg://package/folder"),
+)
 
 
 def prepare(options: argparse.Namespace) -> Prompts:

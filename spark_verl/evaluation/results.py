@@ -14,7 +14,7 @@ from typing import Any
 
 FORMAT = 1
 
-Options = dict[str, dict[str, Any]]
+Measured = dict[str, dict[str, Any]]
 """Everything that decides what is measured, as JSON values: ``common`` options, and in ``strategies`` those of every
 strategy under its name."""
 
@@ -42,7 +42,7 @@ class ResultsFile:
         ResultsError: Another process writes it, it was written with other options, or it is damaged.
     """
 
-    def __init__(self, path: Path, options: Options) -> None:
+    def __init__(self, path: Path, options: Measured) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+", encoding="utf-8")
@@ -62,7 +62,7 @@ class ResultsFile:
             self._file.close()
             raise
 
-    def agree(self, options: Options) -> None:
+    def agree(self, options: Measured) -> None:
         """Add options; they are written with the next line.
 
         Raises:
@@ -114,7 +114,7 @@ class ResultsFile:
         self._file.close()
 
 
-def read_results(path: Path) -> tuple[Options, list[dict[str, Any]]]:
+def read_results(path: Path) -> tuple[Measured, list[dict[str, Any]]]:
     """Read a results file without writing to it.
 
     Returns:
@@ -130,7 +130,7 @@ def read_results(path: Path) -> tuple[Options, list[dict[str, Any]]]:
     return options, list(records.values())
 
 
-def _read(path: Path) -> tuple[Options | None, dict[Key, dict[str, Any]]]:
+def _read(path: Path) -> tuple[Measured | None, dict[Key, dict[str, Any]]]:
     options, records = None, {}
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):  # what follows the last line break is torn
