@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from spark_verl.data.errors import RowError
 from spark_verl.data.prompts import IMAGE, INSTRUCTION
 from spark_verl.data.stores import Images, ImageStore
+from spark_verl.options import brief
 from spark_verl.reward import accepted_answers
 from spark_verl.vocabulary import Message
 
@@ -108,8 +109,10 @@ def images_of(value: Any, folder: Path | None = None, stores: Sequence[ImageStor
         return images_of(value.get("bytes") or value.get("path"), folder, stores)
     if isinstance(value, list | tuple):
         return [image for item in value for image in images_of(item, folder, stores)]
-    if not isinstance(value, str | Path):
+    if isinstance(value, bytes | Image.Image):
         return [value]
+    if not isinstance(value, str | Path):
+        raise ValueError(f"an image cannot be {type(value).__name__}: {brief(value)}")
     name = os.path.expanduser(str(value).removeprefix("file://"))
     for place in (folder or Path(), (folder or Path()) / "images"):
         # os.path also takes what no file can be called, such as an image as base64, for a file that does not exist.
@@ -119,7 +122,7 @@ def images_of(value: Any, folder: Path | None = None, stores: Sequence[ImageStor
         return [Images(stores).read(name)]
     except RowError as error:
         raise FileNotFoundError(
-            f"image {name[-80:]} does not exist: put the benchmark's images where its rows expect them, or name their "
+            f"image {brief(name)} does not exist: put the benchmark's images where its rows expect them, or name their "
             "folder or archive with --images"
         ) from error
 
