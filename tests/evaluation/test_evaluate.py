@@ -126,6 +126,7 @@ def test_a_server_that_is_gone_stops_the_run(tmp_path, capsys, strategy):
         (["--top_p", "0"], "--top_p: must be above 0 and at most 1"),
         (["--concurrency", "0"], "--concurrency: must be at least 1"),
         (["--gpus", "0"], "--gpus: must be at least 1"),
+        (["--server_args", "--x 'y"], "--server_args: invalid split value"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--images", "/nowhere.zip"], "images: /nowhere.zip does not exist"),
         (["--templates", "/nowhere"], "template folder '/nowhere' not found"),
