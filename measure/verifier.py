@@ -140,7 +140,7 @@ def run_bombs(count: int, timeout_s: float) -> dict[str, Any]:
     def honest() -> float:
         pool._decided.clear()
         started = time.perf_counter()
-        assert verify(r"\boxed{\ln(2)+\ln(3)}", r"\ln(6)", options=options).correct
+        assert verify(r"\boxed{\sum_{k=1}^{3} k}", "6", options=options).correct
         return time.perf_counter() - started
 
     before = statistics.median(honest() for _ in range(11))
