@@ -34,6 +34,7 @@ _FUNCTION_OF_X = re.compile(r"[fgh]\(x\)")
 _INTEGRATION = re.compile(r"(.+)\+ ?[cCkK]")
 MAX_CHARS = 2000
 """Longer answers are only compared as texts; no real answer is that long."""
+_ORDERED = re.compile(r"(?<![a-z])(?:not|only|but|then|before|after|first|from|than)(?![a-z])", re.IGNORECASE)
 _MAX_SLOW = 8
 
 Rule = Callable[[Value, Value, float | None], bool | None]
@@ -127,7 +128,7 @@ def _letter_sets(a: str, t: str) -> bool | None:
         return None if option(a) is None else False
     # Three letters without anything between them may be the name of an angle, whose order counts
     glued = a.isalpha() and t.isalpha() and len(t) > 2
-    return a.upper() in (t, t[::-1]) if glued else found == several_letters(t)
+    return a.upper() == t if glued else found == several_letters(t)
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
@@ -232,7 +233,7 @@ def _worked_out(answer: Value, truth: Value, tolerance: float | None) -> bool:
 @_rule("ratio", "ratio")
 def _ratios(answer: Value, truth: Value, tolerance: float | None) -> bool | None:
     times = read_bare_time(answer.text), read_bare_time(truth.text)
-    if all(times) and "0" in (answer.text[-2:-1], truth.text[-2:-1]):  # 1:05: times rather than ratios
+    if all(times):  # 15:15 and 21:21: times rather than ratios
         return times[0] == times[1]
     terms = list(zip(answer.content, truth.content, strict=False))
     if len(answer.content) != len(truth.content):
@@ -281,17 +282,24 @@ def _dates(answer: Value, truth: Value, tolerance: float | None) -> bool:
 
 
 @_rule("words sequence empty", "words")
+@_rule("words", "sequence")
 def _words(answer: Value, truth: Value, tolerance: float | None) -> bool:
     if truth.content in POLAR:
         return polar(answer.text) == truth.content
     if answer.kind is Kind.WORDS and answer.content == truth.content:
         return True
-    return "," in truth.text and _enumerated(answer.text) == _enumerated(truth.text)
+    wanted = _enumerated(truth.text)
+    return len(wanted) > 1 and not _ORDERED.search(truth.text) and _enumerated(answer.text) == wanted
 
 
 def _enumerated(text: str) -> list[str]:
     """The parts of an enumeration of words, in alphabetical order."""
-    return sorted(plain(part.strip()) for part in re.split(r",(?: and | or )?| and | or ", text))
+    return sorted(plain(part.strip()) for part in re.split(r",(?: and | or )?| and | or | ?& ?", text))
+
+
+@_rule("name", "words", swapped=True)
+def _shouted(answer: Value, truth: Value, tolerance: float | None) -> bool:
+    return plain(answer.text) == plain(truth.text)
 
 
 @_rule("name", "name")
@@ -348,15 +356,20 @@ def _sequences(answer: Value, truth: Value, tolerance: float | None) -> bool | N
         return False
     if a.ordered and t.ordered and a.form != t.form:
         return False  # what is open on one side is closed on the other
-    if a.ordered or t.ordered or _in_order(t):
+    if a.ordered or t.ordered or (a.form == t.form == "" and _in_order(t)):
         return len(a.items) == len(t.items) and _all_equal(a.items, t.items, tolerance)
     return _same_items(a, t, tolerance)
 
 
 def _in_order(truth: Sequence) -> bool:
-    """Letters that are not in alphabetical order are an order."""
-    letters = [item.text for item in truth.items]
-    return all(re.fullmatch("[A-Z]", letter) for letter in letters) and letters != sorted(letters)
+    """Letters that are not in alphabetical order are an order, and so are the numbers from 1 to n, and signs."""
+    texts = [item.text for item in truth.items]
+    if all(re.fullmatch("[A-Z]", text) for text in texts):
+        return texts != sorted(texts)
+    numbered = [str(number) for number in range(1, len(texts) + 1)]
+    if len(texts) > 2 and sorted(texts) == numbered:
+        return len(texts) > 3 or texts != numbered
+    return any(item.kind is Kind.EXPRESSION and same_function(item.text, item.text) is None for item in truth.items)
 
 
 def _same_items(a: Sequence, t: Sequence, tolerance: float | None) -> bool | None:
@@ -437,6 +450,13 @@ def _solutions(answer: Value, truth: Value, tolerance: float | None) -> bool | N
     return same_intervals(solution[1], found)
 
 
+def _adds_up(relations: Relations) -> bool:
+    """Whether no two sides of a chain are different numbers: ``3+4 = 8`` is no way to 8."""
+    sides = [side for side in relations.chains[0][0] if constant(side) is not None]
+    approximate = "\\approx" in relations.chains[0][1]
+    return approximate or all(same_function(sides[0], side) is not False for side in sides[1:])
+
+
 @_rule("relation", " ".join(kind.value for kind in Kind if kind is not Kind.RELATION), swapped=True)
 def _value_of_relation(answer: Value, truth: Value, tolerance: float | None) -> bool | None:
     """``x = 5`` for 5, ``3 + 4 = 7`` for 7, ``x=1, y=2`` for (1, 2)."""
@@ -449,7 +469,7 @@ def _value_of_relation(answer: Value, truth: Value, tolerance: float | None) -> 
 
     named = relation.content.values()
     if not named:
-        result = relation.content.result if is_answer else None
+        result = relation.content.result if is_answer and _adds_up(relation.content) else None
         return False if result is None else against(result)
     if len(named) == 1:
         return against(", ".join(*named.values()))

@@ -102,7 +102,7 @@ def solution(left: str, sign: str, right: str) -> tuple[str, Intervals] | None:
         outside = union(above(value, sign == "\\ge"), below(-value, sign == "\\ge"))
         both = intersection(away_from(value), away_from(-value))
         return size[1], inside if sign in ("<", "\\le") else outside if sign in (">", "\\ge") else both
-    if not re.fullmatch(r"\\?[A-Za-z]+(?:_\{\w+\})?'?", name) or name in ("\\infty", "\\pi", "e", "i"):
+    if not re.fullmatch(r"\\?[A-Za-z]+(?:_\{\w+\})?'?(?: ?\([a-z]\))?", name) or name in ("\\infty", "\\pi", "e", "i"):
         return None
     if sign == "\\ne":
         return name, away_from(value)

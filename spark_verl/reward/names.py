@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from spark_verl.reward.words import NUMERIC_NAMES, has_words
+from spark_verl.reward.words import NUMERIC_NAMES, POLAR, has_words
 
 _SHAPES = {
     spelling: shape
@@ -35,7 +35,7 @@ _SYMBOL = r"(?:\\?[A-Za-z]+|\\(?:hat|bar|vec|tilde|overline|overrightarrow)\s*\{
 _DERIVATIVE = r"\\frac\{ ?(?:d|\\partial) ?[^{}]{0,8}\}\{ ?(?:d|\\partial) ?[^{}]{1,8}\}|d[a-z]/d[a-z]"
 _LEFT = re.compile(
     rf"{_SYMBOL}|{_SYMBOL} ?\([^()=<>]{{1,30}}\)|\| ?[^|]{{1,20}}\||m?\s*\\angle ?\{{?\w{{1,3}}\}}?|{_DERIVATIVE}"
-    rf"|\( ?{_SYMBOL}(?: ?, ?{_SYMBOL})+ ?\)|[A-Z]{{1,3}}(?: ?: ?[A-Z]{{1,3}})+|[a-z](?: ?: ?[a-z])+"
+    rf"|\( ?{_SYMBOL}(?: ?, ?{_SYMBOL})+ ?\)|{_SYMBOL}(?: ?: ?{_SYMBOL})+"
     r"|\\frac\{ ?[A-Z]{1,3} ?\}\{ ?[A-Z]{1,3} ?\}|[A-Z]{1,3}/[A-Z]{1,3}|S_\{ ?\\triangle ?[A-Z]{3} ?\}|\\triangle"
 )
 _CONSTANTS = frozenset({"e", "i", "\\pi", "pi", "\\infty"})
@@ -56,7 +56,7 @@ def read_name(text: str) -> Name | None:
     (True, None)
     """
     if _RUN.fullmatch(text):
-        return None if text.lower() in NUMERIC_NAMES or (text.islower() and has_words(text)) else Name(text)
+        return None if text.lower() in (*NUMERIC_NAMES, *POLAR) or (text.islower() and has_words(text)) else Name(text)
     match = _NAME.fullmatch(text)
     if match is None:
         return None

@@ -29,7 +29,7 @@ _CHARACTERS = str.maketrans(
         "。": ".", "、": ",", "∶": ":", "∣": "|", "【": "[", "】": "]",
         "’": "'", "‘": "'", "′": "'", "″": "''", "“": '"', "”": '"', "\u00a0": " ", "\u2009": " ", "\u202f": " ",
         "\u2002": " ", "\u2003": " ", "\u2005": " ", "\u2006": " ", "\u2007": " ", "\u2008": " ", "\u200a": " ",
-        "\u3000": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\t": " ", "\n": " ", "\r": " ",
+        "\u3000": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\x0c": "\\f", "\x08": "\\b", "\x0b": "\\v", "\t": " ", "\n": " ", "\r": " ",
         **{
             char: rf"\{name} "
             for char, name in zip(
@@ -46,7 +46,8 @@ _LEVEL = str.maketrans(_RAISED + _LOWERED, "0123456789+-n" * 2)
 _INDICES = [(re.compile(f"[{chars}]+"), sign) for chars, sign in ((_RAISED, "^"), (_LOWERED, "_"))]
 
 _GROUP = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
-_TEXT = r"text(?:bf|it|rm|sf|tt|sc|up|normal)?|math(?:rm|bf|sf|it|tt|normal)|[mh]box|bm|boldsymbol|pmb|emph"
+_TEXT = r"text(?:bf|it|rm|sf|tt|sc|up|normal)?|math(?:rm|bf|sf|it|tt|cal|normal)|[mh]box|bm|boldsymbol|pmb|emph"
+_ONE = r"([0-9A-Za-z]|\\pi(?![A-Za-z]))"
 _SUBSTITUTIONS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in [
@@ -63,6 +64,9 @@ _SUBSTITUTIONS = [
         (r"(?<=\d)\\\$|\\\$(?=\s*[\d.+-])", DOLLAR),
         (r"\\!|\\\$|\$|(?<!\\)\\[()\[\]]", ""),
         (r"(?<!\\)\\[,;:> ]|~|\\(?:quad|qquad|thinspace|enspace|enskip|space|newline)(?![A-Za-z])", " "),
+        # Escaped twice
+        (r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|leq?|geq?|pi|cdot|times|left|right|infty|cup|circ|text|mathrm|pm)(?![a-z]))", r"\\"),
+        (r"(?<=\d)\{([a-z]{3,20})\}", r" \1"),
         # One name per thing
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\leqq?(?:slant)?(?![A-Za-z])", r"\\le"),
@@ -80,6 +84,7 @@ _SUBSTITUTIONS = [
         (r"\\bigtriangleup(?![A-Za-z])", r"\\triangle"),
         (r"\\bigcup(?![A-Za-z])", r"\\cup"),
         (r"\\(?:backslash|smallsetminus)(?![A-Za-z])", r"\\setminus"),
+        (r"\\colon(?![A-Za-z])", ":"),
         (r"\\infin(?:ity)?(?![A-Za-z])", r"\\infty"),
         (r"\\mathbb\s*\{?\s*R\s*\}?|\\R(?![A-Za-z])", r"\\mathbb{R}"),
         (r"\\(?:text)?cent(?:s)?(?![A-Za-z])", "¢"),
@@ -97,9 +102,9 @@ _SUBSTITUTIONS = [
         (r"\^\s*\{\s*((?:\\prime\s*)+)\}", lambda match: "'" * match[1].count("prime")),
         (r"\^\s*\\prime(?![A-Za-z])", "'"),
         # TeX takes one token as an argument
-        (r"\\(frac|binom)\s*(\d)\s*(\d)", r"\\\1{\2}{\3}"),
-        (r"\\(frac|binom)\s*(\{[^{}]*\})\s*([0-9A-Za-z])", r"\\\1\2{\3}"),
-        (r"\\(frac|binom)\s*(\d)\s*(\{)", r"\\\1{\2}\3"),
+        (rf"\\(frac|binom)\s*{_ONE}\s*{_ONE}", r"\\\1{\2}{\3}"),
+        (rf"\\(frac|binom)\s*(\{{[^{{}}]*\}})\s*{_ONE}", r"\\\1\2{\3}"),
+        (rf"\\(frac|binom)\s*{_ONE}\s*(\{{)", r"\\\1{\2}\3"),
         # ... but "2^10" and "√12" mean all the digits to whoever writes them
         (r"\\sqrt\s*(\d+|[A-Za-z])", r"\\sqrt{\1}"),
         (r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
@@ -117,6 +122,7 @@ _PLAIN_SIGNS = [
     ]
 ]
 _HAN = "\u4e00-\u9fff"
+_GLUED = re.compile(r"(?<=[)\]}])(and|or)(?=[(\[{\\])")
 _CONNECTIVES = [
     (re.compile(rf"(?<![{_HAN}])\s*(?:{words})\s*(?![{_HAN}])"), f" {word} ")
     for words, word in (("或者?", "or"), ("和|与|及|且|以及", "and"))
@@ -150,6 +156,8 @@ def canonical(answer: str) -> str:
         text = _LOOSE_MARKDOWN.sub("", _MARKDOWN_PAIR.sub(r"\2", text).strip())
         # What is left is a power, as in Python.
         text = text.replace("**", "^")
+    if "and" in text or "or" in text:
+        text = _GLUED.sub(r" \1 ", text)
     text = _SPACES.sub(" ", text).strip()
     if text[:1] == "{" and (braced := _BRACED.fullmatch(text)):
         text = braced[1].strip()  # one thing in braces: a group of TeX, not a set

@@ -80,6 +80,7 @@ _TOKEN = re.compile(
 )
 _CURRENCIES = {DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "US": "dollar", "USD": "dollar",
                "EUR": "euro"}  # fmt: skip
+_IN_ALL = re.compile(r"\b(?:in (?:total|all|height|length|width)|altogether)\b")
 _METERS = re.compile(r"m\s*(?:\^\s*\{?[23]|/\s*[A-Za-z])")
 # Letters that are rather variables or constants beside a number
 _NOT_UNITS = frozenset(
@@ -125,6 +126,7 @@ def measure(text: str) -> Unit:
     text = _COMPOSED.get(text.strip(), text)
     text = re.sub(rf"{DEGREE}\s*([CF])(?![A-Za-z])", lambda match: _TEMPERATURES[match[1]], text)
     text = re.sub(r"\bdegrees? (?=celsius|fahrenheit)", "", text, flags=re.IGNORECASE)
+    text = _IN_ALL.sub("", text)
     dimensions: dict[str, int] = {}
     factor, words, side, pending, last = Fraction(1), [], 1, 1, None
     for match in _TOKEN.finditer(text):

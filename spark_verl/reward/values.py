@@ -45,6 +45,7 @@ _TAIL = re.compile(
     r"(.*(?:[\d)}]|\\pi)) ?((?:(?:sq|square|cubic|cu)\.? )?(?:[A-Za-z]{2,12}|m(?= ?\^)|(?<= )m|°|[\u4e00-\u9fff]{1,4})(?: ?\^ ?\{\d\})?)"
 )
 _TRIGONOMETRY = re.compile(r"sin|cos|tan|cot|sec|csc")
+_ORDINAL = re.compile(r"\d{1,4} ?(?:st|nd|rd|th)", re.IGNORECASE)
 _MAX_DEPTH, _MAX_ITEMS = 3, 64
 
 
@@ -152,7 +153,7 @@ def read(text: str, depth: int = 0) -> Value:
 
 
 def _words(text: str) -> str | None:
-    return plain(text) if is_words(text) else None
+    return plain(text) if is_words(text) or _ORDINAL.fullmatch(text) else None
 
 
 def _empty(text: str) -> bool | None:
@@ -160,7 +161,7 @@ def _empty(text: str) -> bool | None:
 
 
 def _ratio(text: str) -> tuple[str, ...] | None:
-    if (":" not in text and " is to " not in text) or "\\" in text[:1] + text[-1:] or not _RATIO.fullmatch(text):
+    if (":" not in text and " is to " not in text) or text.startswith("\\{") or not _RATIO.fullmatch(text):
         return None
     terms = tuple(term.strip() for term in re.split(r":| is to ", text))
     depths = [term.count(opening) - term.count(closing) for term in terms for opening, closing in ("()", "{}", "[]")]
@@ -196,10 +197,10 @@ READERS: list[tuple[Kind, Callable[[str], Any]]] = [
     (Kind.DATE, read_date),
     (Kind.EMPTY, _empty),
     (Kind.NAME, read_name),
-    (Kind.WORDS, _words),
-    (Kind.SERIES, _series),
-    (Kind.RATIO, _ratio),
     (Kind.INTERVALS, _sets),
+    (Kind.SERIES, _series),
+    (Kind.WORDS, _words),
+    (Kind.RATIO, _ratio),
     (Kind.RELATION, read_relations),
 ]
 """In this order; each gives what a value holds, or None for what it does not understand."""
