@@ -59,9 +59,8 @@ def _agree(gold: list[Any], given: list[Any]) -> bool:
 
 def _close(a: sympy.Expr, b: sympy.Expr) -> bool:
     rng = random.Random(2509)
-    names = sorted({symbol.name for symbol in a.free_symbols | b.free_symbols})
-    point = {name: rng.uniform(0.3, 1.7) for name in names}
-    x, y = (complex(e.subs({s: point[s.name] for s in e.free_symbols}).evalf(30, maxn=400)) for e in (a, b))
+    point = {name: rng.uniform(0.3, 1.7) for name in sorted(map(str, a.free_symbols | b.free_symbols))}
+    x, y = (complex(e.subs({s: point[str(s)] for s in e.free_symbols}).evalf(30, maxn=400)) for e in (a, b))
     if x == y == 0:  # too small for a float: compared exactly
         return bool(sympy.simplify(a - b) == 0)
     return abs(x - y) <= _CLOSE * max(abs(x), abs(y))

@@ -16,7 +16,8 @@ Choices = Mapping[str, str] | Sequence[str]
 
 _LETTER = re.compile(
     r"(?:(?:the )?(?:correct )?(?:final )?(?:answer|option|choice)(?: is)?:? ?)?"
-    r"(?:\( ?([A-J]) ?\)[.:]?|\[ ?([A-J]) ?\][.:]?|([A-J])(?:[.:)]|$|(?=,? ?(?:because|since|as|is)\b)|(?=项|选项)))\s*(.*)",
+    r"(?:\( ?([A-J]) ?\)[.:]?|\[ ?([A-J]) ?\][.:]?|([A-J])(?:[.:)]|$|(?=,? ?(?:because|since|as|is)\b)"
+    r"|(?=项|选项)))\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _SEVERAL = re.compile(r"\(?([A-J](?:(?: ?, ?and | and | ?[,;&/] ?|)[A-J])+)\)?", re.IGNORECASE)

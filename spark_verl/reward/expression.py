@@ -2,8 +2,8 @@ r"""Expressions: from canonical text to a tree, or to the reason why there is no
 
 What is read: numbers, letters (also Greek, with indices and primes, under a hat or a dot), ``+ - * / ^ ! % °``,
 fractions, roots, absolute values, the elementary functions, ``e``, ``i`` and ``\pi``, derivatives as symbols of their
-own (``\frac{dx}{dt}``, ``y''``), and functions that only have a name (``f(2)``). Whatever people read in two ways is not
-read: ``\sin(x)^2``, ``2\frac{1}{3}x``, ``x3``.
+own (``\frac{dx}{dt}``, ``y''``), and functions that only have a name (``f(2)``). Whatever people read in two ways is
+not read: ``\sin(x)^2``, ``2\frac{1}{3}x``, ``x3``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from spark_verl.reward.words import has_words
 
 _ACCENTS = r"\\(?:d?dot|ddot|hat|widehat|bar|vec|tilde|overline|overrightarrow)"
 _NUMBER = r"\d+(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+\.?\d*|\.\d+"
-_DERIVATIVE = r"\\frac\s*\{\s*(?:d|\\partial)(?![a-z]{2})[^{}]{0,12}(?:\{\d\}[^{}]{0,8})?\}\s*\{\s*(?:d|\\partial)[^{}]{1,12}(?:\{\d\}\s*)?\}|d[a-zA-Z]/d[a-zA-Z]"
+_DERIVATIVE = (
+    r"\\frac\s*\{\s*(?:d|\\partial)(?![a-z]{2})[^{}]{0,12}(?:\{\d\}[^{}]{0,8})?\}"
+    r"\s*\{\s*(?:d|\\partial)[^{}]{1,12}(?:\{\d\}\s*)?\}|d[a-zA-Z]/d[a-zA-Z]"
+)
 _TOKEN = re.compile(
     rf"\s*(?:(?P<number>{_NUMBER})|(?P<symbol>{_DERIVATIVE}|{_ACCENTS}\s*(?:\{{\s*[A-Za-z]{{1,4}}\s*\}}|[A-Za-z])"
     r"|\\angle\s*(?:\{?[A-Z]{1,3}\}?|\d))|(?P<combination>[C]_\{(?P<n>\w{1,4})\}\s*\^\{(?P<k>\w{1,4})\})"
@@ -34,6 +37,7 @@ _SPELLED = {"\\cdot": "*", "\\times": "*", "\\ast": "*", "\\div": "/"}
 FUNCTIONS = {
     **{name: name for name in "sin cos tan cot sec csc sinh cosh tanh exp ln lg log sqrt".split()},
     **{f"{arc}{name}": f"arc{name}" for name in ("sin", "cos", "tan", "cot") for arc in ("arc", "a")},
+    **{f"{arc}{name}": f"arc{name}" for name in ("sinh", "cosh", "tanh") for arc in ("arc", "ar", "a")},
     "abs": "abs",
 }
 """The name of a function by its spellings."""

@@ -14,6 +14,8 @@ from fractions import Fraction
 from spark_verl.reward.points import Real, constant
 
 _INFINITE = re.compile(r"([+-]?)\s*\\infty|([+-]?)\s*(?:infinity|inf|oo)", re.IGNORECASE)
+_CUP = re.compile(r"\\cup(?![A-Za-z])|(?<=[)\]])\s*(?:U|or)\s*(?=[(\[])")
+_CAP = re.compile(r"\\cap(?![A-Za-z])")
 _INTERVAL = re.compile(r"([(\[])(.+)([)\]])")
 _REALS = re.compile(r"\\mathbb\{R\}|(?:the set of )?all real(?:s| numbers)?(?: x)?|R|全体实数|任意实数", re.IGNORECASE)
 _WITHOUT = re.compile(r"\s*(?:\\setminus|,? ?(?:except|excluding|other than|but))(?![A-Za-z])\s*(?:for )?")
@@ -48,23 +50,29 @@ def read_intervals(text: str) -> Intervals | None:
     if len(without) == 1:
         found = read_intervals(base)
         holes = _points(without[0])
-        return found and holes and intersection(found, *(away_from(hole) for hole in holes))
+        return intersection(found, *(away_from(hole) for hole in holes)) if found and holes else None
     if _REALS.fullmatch(text):
         return EVERYTHING
-    parts = [_interval(part.strip()) for part in re.split(r"\\cup(?![A-Za-z])|(?<=[)\]])\s*(?:U|or)\s*(?=[(\[])", text)]
-    return None if None in parts else union(*((part,) for part in parts if part))
+    for sign, join in ((_CUP, union), (_CAP, intersection)):
+        parts = [part.strip() for part in sign.split(text)]
+        if len(parts) > 1:
+            sets = [read_intervals(part) for part in parts]
+            return None if not all(sets) else join(*(one for one in sets if one))
+    return _interval(text)
 
 
-def _interval(text: str) -> Interval | None:
+def _interval(text: str) -> Intervals | None:
     match = _INTERVAL.fullmatch(text)
     bounds = [bound(part.strip()) for part in match[2].split(",")] if match else []
     if match is None or len(bounds) != 2:
         points = _points(text) if text[:1] in "\\{" else None
-        return Interval(points[0], True, points[0], True) if points and len(points) == 1 else None
+        return union(*((Interval(point, True, point, True),) for point in points)) if points else None
     low, high = bounds
     if low is None or high is None or not low < high:
         return None
-    return Interval(low, match[1] == "[" and low != -math.inf, high, match[3] == "]" and high != math.inf)
+    if (low == -math.inf and match[1] == "[") or (high == math.inf and match[3] == "]"):
+        return None
+    return (Interval(low, match[1] == "[", high, match[3] == "]"),)
 
 
 def _points(text: str) -> list[Real] | None:

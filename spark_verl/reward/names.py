@@ -31,7 +31,10 @@ _NAME = re.compile(rf"(?:(?i:(?P<shape>{_SHAPE}))(?![a-z]))?\s*\{{?\s*(?P<letter
 _RUN = re.compile(r"[A-Z]{2,}|[a-z]{4,}")
 _TURNABLE = frozenset({"angle", "segment", "line"})
 
-_SYMBOL = r"(?:\\?[A-Za-z]+|\\(?:hat|bar|vec|tilde|overline|overrightarrow)\s*\{?\s*\\?[A-Za-z]{1,6}\s*\}?)(?:_\{[^{}]{1,24}\})?\d?'*"
+_SYMBOL = (
+    r"(?:\\?[A-Za-z]+|\\(?:hat|bar|vec|tilde|overline|overrightarrow)\s*\{?\s*\\?[A-Za-z]{1,6}\s*\}?)"
+    r"(?:_\{[^{}]{1,24}\})?\d?'*"
+)
 _DERIVATIVE = r"\\frac\{ ?(?:d|\\partial) ?[^{}]{0,8}\}\{ ?(?:d|\\partial) ?[^{}]{1,8}\}|d[a-z]/d[a-z]"
 _LEFT = re.compile(
     rf"{_SYMBOL}|{_SYMBOL} ?\([^()=<>]{{1,30}}\)|\| ?[^|]{{1,20}}\||m?\s*\\angle ?\{{?\w{{1,3}}\}}?|{_DERIVATIVE}"
@@ -80,7 +83,7 @@ def names_equal(answer: Name, truth: Name) -> bool:
 
 
 def is_left_side(text: str) -> bool:
-    r"""Whether a text can be what an answer is called: ``x``, ``f(2)``, ``|AB|``, ``Area of ABC``, ``\frac{dy}{dx}``."""
+    r"""Whether a text can be what an answer is called: ``x``, ``f(2)``, ``|AB|``, ``Area``, ``\frac{dy}{dx}``."""
     text = text.strip()
     if not text or text in _CONSTANTS or len(text) > 60:
         return False

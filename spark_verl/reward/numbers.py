@@ -262,9 +262,10 @@ def numbers_equal(answer: Number, truth: Number, tolerance: float | None = None)
         tolerance: Largest accepted difference relative to the truth, for data sets that ask for one.
     """
     if answer.base != truth.base and not (answer.base and truth.base):
-        return answer.numeral.replace(",", "") == truth.numeral.replace(",", "") and not answer.percent
+        bare = not (answer.percent or truth.percent or answer.unit or truth.unit)
+        return bare and answer.numeral.replace(",", "") == truth.numeral.replace(",", "")
     unit = ratio_of(answer.unit, truth.unit)
-    if unit is None:
+    if unit is None or (answer.percent and truth.unit) or (truth.percent and answer.unit):
         return False
     if unit != 1:
         answer = replace(answer, value=answer.value * unit, places=None)

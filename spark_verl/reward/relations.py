@@ -18,6 +18,7 @@ _SIGN = re.compile(
 )
 _SEPARATOR = re.compile(r"[,;]|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|\\(?:land|lor|wedge|vee)(?![A-Za-z])|\\\\")
 _OR = re.compile(r"(?<![A-Za-z\\])or(?![A-Za-z])|\\(?:lor|vee)(?![A-Za-z])")
+_AND = re.compile(r"(?<![A-Za-z\\])and(?![A-Za-z])|\\(?:land|wedge)(?![A-Za-z])")
 _CASES = re.compile(r"\\begin\{(?:cases|array|aligned)\}(?:\{[lcr]*\})?(.*)\\end\{(?:cases|array|aligned)\}", re.DOTALL)
 _BUILDER = re.compile(r"\\?\{ ?([a-z]) ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?(.*?)\\?\}", re.DOTALL)
 # "x = 1 y = 2": nothing but a space between two statements
@@ -53,10 +54,12 @@ class Relations:
     Attributes:
         chains: Each as its sides and the signs between them; one side and no sign where it continues the one before.
         any_of: Joined by "or".
+        all_of: Joined by "and"; by mere commas it may be either.
     """
 
     chains: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     any_of: bool = False
+    all_of: bool = False
 
     @property
     def atoms(self) -> list[Atom]:
@@ -109,8 +112,8 @@ class Relations:
         if len({name for name, _ in parts}) != 1:
             return None
         sets = [one for _, one in parts]
-        both = union(*sets) if self.any_of else intersection(*sets) or union(*sets)
-        return parts[0][0], both
+        both = intersection(*sets)
+        return parts[0][0], union(*sets) if self.any_of or not (both or self.all_of) else both
 
 
 def read_relations(text: str) -> Relations | None:
@@ -133,7 +136,7 @@ def read_relations(text: str) -> Relations | None:
         chains.append((sides, signs))
     if not chains or not chains[0][1]:
         return None
-    return Relations(tuple(chains), bool(_OR.search(text)))
+    return Relations(tuple(chains), bool(_OR.search(text)), bool(_AND.search(text)))
 
 
 def _inside(text: str) -> str | None:

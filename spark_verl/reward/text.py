@@ -6,6 +6,7 @@ Every substitution is linear in the length of the text.
 
 from __future__ import annotations
 
+import functools
 import re
 
 DEGREE = "°"
@@ -29,13 +30,14 @@ _CHARACTERS = str.maketrans(
         "。": ".", "、": ",", "∶": ":", "∣": "|", "【": "[", "】": "]",
         "’": "'", "‘": "'", "′": "'", "″": "''", "“": '"', "”": '"', "\u00a0": " ", "\u2009": " ", "\u202f": " ",
         "\u2002": " ", "\u2003": " ", "\u2005": " ", "\u2006": " ", "\u2007": " ", "\u2008": " ", "\u200a": " ",
-        "\u3000": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\x0c": "\\f", "\x08": "\\b", "\x0b": "\\v", "\t": " ", "\n": " ", "\r": " ",
+        "\u3000": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\x0c": "\\f", "\x08": "\\b", "\x0b": "\\v",
+        "\t": " ", "\n": " ", "\r": " ",
         **{
             char: rf"\{name} "
             for char, name in zip(
                 "αβγδεζηθικλμνξρστυφχψωΓΔΘΛΞΣΦΨΩµϕϵ",
-                "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi "
-                "psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega mu phi epsilon".split(),
+                "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi "
+                "chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega mu phi epsilon".split(),
                 strict=True,
             )
         },
@@ -65,7 +67,11 @@ _SUBSTITUTIONS = [
         (r"\\!|\\\$|\$|(?<!\\)\\[()\[\]]", ""),
         (r"(?<!\\)\\[,;:> ]|~|\\(?:quad|qquad|thinspace|enspace|enskip|space|newline)(?![A-Za-z])", " "),
         # Escaped twice
-        (r"(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|leq?|geq?|pi|cdot|times|left|right|infty|cup|circ|text|mathrm|pm)(?![a-z]))", r"\\"),
+        (
+            r"(?<!\\)\\\\"
+            r"(?=(?:[dt]?frac|sqrt|leq?|geq?|pi|cdot|times|left|right|infty|cup|circ|text|mathrm|pm)(?![a-z]))",
+            r"\\",
+        ),
         (r"(?<=\d)\{([a-z]{3,20})\}", r" \1"),
         # One name per thing
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
@@ -138,6 +144,7 @@ _LOOSE_MARKDOWN = re.compile(r"^(?:\*\*|__|`)+|(?:\*\*|__|`)+$|__|`")
 _IDLE_SPACE = re.compile(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])")
 
 
+@functools.lru_cache(maxsize=4096)
 def canonical(answer: str) -> str:
     """One spelling for LaTeX variants, Unicode symbols, upright text, spaces and a final full stop."""
     text = answer.translate(_CHARACTERS)

@@ -12,7 +12,7 @@ _NAMED = {"noon": 43200, "12 noon": 43200, "12:00 noon": 43200, "midday": 43200,
           "12:00 midnight": 0}  # fmt: skip
 _BARE = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?|(\d{1,2}) o'?clock", re.IGNORECASE)
 
-_MONTHS = {
+_MONTHS: dict[str, int] = {
     name: number
     for number, names in enumerate(
         "january jan|february feb|march mar|april apr|may|june jun|july jul|august aug|september sept sep|october oct"

@@ -30,8 +30,8 @@ _SYSTEM = {
     "radian": {1: "rad radian"},
     "celsius": {1: "celsius"}, "fahrenheit": {1: "fahrenheit"}, "kelvin": {1: "K kelvin"},
     "dollar": {1: f"{DOLLAR} dollar USD buck 美元", "1/100": "¢ cent"},
-    "euro": {1: "€ euro EUR 欧元"}, "yuan": {1: "元 yuan RMB", "1/10": "角"}, "yen": {1: "¥ yen"}, "rupee": {1: "₹ rupee"},
-    # £ beside "pound", which is a mass: what is meant cannot be told from the word
+    "euro": {1: "€ euro EUR 欧元"}, "yuan": {1: "元 yuan RMB", "1/10": "角"}, "yen": {1: "¥ yen"},
+    "rupee": {1: "₹ rupee"},
     "unit": {1: "unit"},
     "force": {1: "N newton", 1000: "kN"}, "pressure": {1: "Pa pascal", 100: "hPa", 1000: "kPa", 10**6: "MPa"},
     "energy": {1: "J joule", 1000: "kJ", 10**6: "MJ"}, "electronvolt": {1: "eV", 1000: "keV", 10**6: "MeV"},
@@ -44,8 +44,9 @@ _SYSTEM = {
     **{name: {1: name} for name in "mN dB pt qt gal bar atm mol ppm rpm fps bpm psi lm lx px sr ha".split()},
 }  # fmt: skip
 _COMPOSED = {
-    "mph": "mi/h", "kph": "km/h", "kmh": "km/h", "cc": "cm^{3}", "sqft": "ft^{2}", "平方厘米": "cm^{2}", "平方米": "m^{2}",
-    "平方分米": "dm^{2}", "平方千米": "km^{2}", "立方厘米": "cm^{3}", "立方米": "m^{3}", "立方分米": "dm^{3}",
+    "mph": "mi/h", "kph": "km/h", "kmh": "km/h", "cc": "cm^{3}", "sqft": "ft^{2}", "平方厘米": "cm^{2}",
+    "平方米": "m^{2}", "平方分米": "dm^{2}", "平方千米": "km^{2}",
+    "立方厘米": "cm^{3}", "立方米": "m^{3}", "立方分米": "dm^{3}",
 }  # fmt: skip
 
 
@@ -78,7 +79,8 @@ _TOKEN = re.compile(
     rf"\s*(?:(?P<power>\^\s*\{{?\s*(?P<exponent>-?\d)\s*\}}?)|(?P<sign>/|\*|\\cdot(?![A-Za-z])|\\times(?![A-Za-z])|\.|-|,)"
     rf"|(?P<word>\\mu\s*m|\\Omega|{DEGREE}\s*[CF](?![A-Za-z])|[A-Za-zΩ]+(?:\^2)?|[{DEGREE}¢€£¥₹{DOLLAR}]|[\u4e00-\u9fff]+))"
 )
-_CURRENCIES = {DOLLAR: "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee", "US": "dollar", "USD": "dollar",
+_CURRENCIES = {DOLLAR: "dollar", "€": "euro", "£": "pound",  # also a mass, which the word does not tell
+                "¥": "yen", "₹": "rupee", "US": "dollar", "USD": "dollar",
                "EUR": "euro"}  # fmt: skip
 _IN_ALL = re.compile(r"\b(?:in (?:total|all|height|length|width)|altogether)\b")
 _METERS = re.compile(r"m\s*(?:\^\s*\{?[23]|/\s*[A-Za-z])")

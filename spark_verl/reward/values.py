@@ -27,11 +27,12 @@ _SEVERAL = re.compile(r"[,;&]| (?:and|or) |\\pm")
 CONJUNCTION = re.compile(r",? (?:and|or) |;| ?& ?")
 
 _EMPTY = re.compile(
-    r"\\emptyset|\\?\{ ?\\?\}|(?:there (?:is|are) )?no (?:real |such |valid |possible )?(?:solutions?|values?|roots?|numbers?)"
-    r"(?: exists?)?|(?:the )?(?:empty|null)(?: set)?|none|无实?数?解|空集",
+    r"\\emptyset|\\?\{ ?\\?\}"
+    r"|(?:there (?:is|are) )?no (?:real |such |valid |possible )?(?:solutions?|values?|roots?|numbers?)(?: exists?)?"
+    r"|(?:the )?(?:empty|null)(?: set)?|none|无实?数?解|空集",
     re.IGNORECASE,
 )
-_SETS = re.compile(r"\\cup|\\infty|\\mathbb\{R\}|\\setminus|[)\]] ?U ?[(\[]|\ball real|全体实数", re.IGNORECASE)
+_SETS = re.compile(r"\\cup|\\cap|\\infty|\\mathbb\{R\}|\\setminus|[)\]] ?U ?[(\[]|\ball real|全体实数", re.IGNORECASE)
 _RATIO = re.compile(r"[^:,;=<>]{1,40}(?: ?: ?| is to )[^:,;=<>]{1,40}(?: ?: ?[^:,;=<>]{1,40})*")
 _MATRIX = re.compile(r"\\begin\{[pbvBV]?matrix\}(.{1,2000}?)\\end\{[pbvBV]?matrix\}", re.DOTALL)
 _SERIES = {
@@ -42,7 +43,8 @@ _SERIES = {
 _BRACKETS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "\\langle": "\\rangle"}
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _TAIL = re.compile(
-    r"(.*(?:[\d)}]|\\pi)) ?((?:(?:sq|square|cubic|cu)\.? )?(?:[A-Za-z]{2,12}|m(?= ?\^)|(?<= )m|°|[\u4e00-\u9fff]{1,4})(?: ?\^ ?\{\d\})?)"
+    r"(.*(?:[\d)}]|\\pi)) ?"
+    r"((?:(?:sq|square|cubic|cu)\.? )?(?:[A-Za-z]{2,12}|m(?= ?\^)|(?<= )m|°|[\u4e00-\u9fff]{1,4})(?: ?\^ ?\{\d\})?)"
 )
 _TRIGONOMETRY = re.compile(r"sin|cos|tan|cot|sec|csc")
 _ORDINAL = re.compile(r"\d{1,4} ?(?:st|nd|rd|th)", re.IGNORECASE)

@@ -14,7 +14,8 @@ NUMERIC_NAMES = frozenset(
 _PLAIN_TEXT = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '\-.,&()!?])*")
 # Short words that are no products of variables
 _SHORT_WORDS = frozenset(
-    "no up in on it he we am pm ok tv us uk of to by is as or and the for are was has had not all any won sum odd".split()
+    "no up in on it he we am pm ok tv us uk of to by is as or and the for are was has had not all any won sum "
+    "odd".split()
 )
 _RUN = re.compile(r"(?<!\\)(?<![A-Za-z])[A-Za-z]{2,}")
 _NAMED = re.compile(r"\\[A-Za-z]+")
@@ -48,14 +49,14 @@ _TAKES_BACK = re.compile(
     re.IGNORECASE,
 )
 
-_ONES = {
+_ONES: dict[str, int] = {
     word: value
     for value, word in enumerate(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
         "seventeen eighteen nineteen".split()
     )
 } | {"a": 1, "an": 1}
-_TENS = {
+_TENS: dict[str, int] = {
     word: 10 * value
     for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2)
 }
