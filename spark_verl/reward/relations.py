@@ -24,6 +24,7 @@ _BUILDER = re.compile(r"\\?\{ ?([a-z]) ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?(.*?)\\?
 # "x = 1 y = 2": nothing but a space between two statements
 _ADJOINING = re.compile(r"(?<=[\d)}]) (?=[A-Za-z](?:_\{\w+\})?'? ?=)")
 _ORDER = ("<", ">", "\\le", "\\ge", "\\ne")
+_MAX_STATEMENTS = 16
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
@@ -134,7 +135,7 @@ def read_relations(text: str) -> Relations | None:
         if not all(sides):
             return None
         chains.append((sides, signs))
-    if not chains or not chains[0][1]:
+    if not 0 < len(chains) <= _MAX_STATEMENTS or not chains[0][1]:
         return None
     return Relations(tuple(chains), bool(_OR.search(text)), bool(_AND.search(text)))
 

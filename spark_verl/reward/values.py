@@ -168,7 +168,7 @@ def _ratio(text: str) -> tuple[str, ...] | None:
     terms = tuple(term.strip() for term in re.split(r":| is to ", text))
     depths = [term.count(opening) - term.count(closing) for term in terms for opening, closing in ("()", "{}", "[]")]
     plain_terms = all(constant(term) is not None or re.fullmatch(r"[A-Za-z]", term) for term in terms)
-    return terms if not any(depths) and plain_terms else None
+    return terms if len(terms) <= 8 and not any(depths) and plain_terms else None
 
 
 def _series(text: str) -> tuple[str, tuple[Number | str, ...]] | None:
