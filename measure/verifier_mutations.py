@@ -23,27 +23,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from verifier_kinds import kinds
 from verifier_pairs import make_pairs
-
-GOLDS = r"""
-12 | -7 | 3.14 | 1,234,567 | 0.0025 | \frac{3}{7} | -\frac{11}{4} | 2\frac{1}{3} | 45\% | 3\times 10^{8} | 0.1\overline{6}
-2\sqrt{3} | \frac{\sqrt{5}-1}{2} | 36\pi | 2+\sqrt{7} | \sqrt[3]{12} | 5! | 2^{10}-1 | \frac{1}{2006!} | \frac{2^{2005}+1}{3 \cdot 2^{2006}}
-3+4i | -7+2i | e^{i\pi/3} | \frac{7}{5}+\frac{1}{5}i. | \ln 6 | \log_2 12 | \sin 20^\circ | e^{-2} | \binom{9}{3}
-x^2+3x+2 | (x-1)(x+4) | mc^2(\gamma-1) | \frac{x^3}{3}+C | \sqrt{x+5} | 3e^{2x} | \frac{a+b}{c} | x^3y^2 | \frac{(2n)!}{n!^2}
-y=2x+3 | y''+3y=0 | \frac{dx}{dt} = kx-a | m\frac{dv}{dt}+bv=f | x=5 | f(x)=x^2-4 | \text{Area}=24
-x=1, y=2 | AB=4, CD=5 | a_3=2, a_{37}=19 | m=3 \text{ and } n=2 | (x,y)=(3,-4)
-2 < x < 5 | x \ge 3 | [2,7) | (-\infty,-5]\cup[5,\infty) | x<-1 \text{ or } x>1 | f(4)>f(1)>f(2)
-(3, -4) | (1,2,3) | \{1, 4, 9\} | \begin{pmatrix}1&2\\3&5\end{pmatrix} | \langle 2,3,6\rangle | 1, 5
-5 cm | 12 cm^2 | 25\text{ m}^3 | 60 km/h | 9.8 m/s^2 | 30\text{ N} | 12 kg | 4 hours | 3 ft 5 in | 2 hours 30 minutes | 20°C | 75¢
-8 square inches | 5 cubic feet | 1000.99 €
-204_5 | 1010_2 | 0.0011_2 | (312)_8 | 121 in base 3
-3:4 | 1:2:3 | 1:\sqrt{3} | 10-20 | 43.2%-63.6% | 2-5-3-1-4 | 3 \times 4
-4:30 p.m. | 9 am | 12:05 PM | July 4, 1776 | 2024-01-03 | 16:45
-GRGR | PTT | NNW | RSR | ABC | \angle ABC | \triangle ABD | \overline{AB} | EBCAD
-5 km south | 3 units right | 2 fewer | 1 square | 40 white and 41 black | Mike won. He had 4 points more
-A | B | (C) | D | A, C | Yes | No | True | \text{I. and II. only} | 1 & 3 | Monday | red
-"""
-"""Own ground truths of every kind."""
 
 _UNITS = [
     ("km/h", "m/s"), ("m/s^2", "m/s"), ("cm^2", "cm^3"), ("m}^3", "m}^2"), (" cm", " mm"), (" km", " miles"),
@@ -54,9 +35,18 @@ _UNITS = [
 _WORDS = [
     ("south", "north"), ("right", "left"), ("fewer", "more"), ("more", "less"), ("square", "hexagon"), ("Mike", "Jake"),
     ("July", "June"), ("Monday", "Tuesday"), ("red", "blue"), ("Yes", "No"), ("No", "Yes"), ("True", "False"),
-    ("and II", "and III"), ("I.", "III."), ("white", "green"), ("or", "and"), ("Area", "Perimeter"),
+    ("and II", "and III"), ("I.", "III."), ("white", "green"), ("Area", "Perimeter"),
 ]  # fmt: skip
-_RELATIONS = [("<", ">"), (">", "<"), ("<", r"\le "), (r"\ge", ">"), (r"\ge", r"\le"), ("[", "("), (")", "]"), ("''", "'")]
+_RELATIONS = [
+    ("<", ">"),
+    (">", "<"),
+    ("<", r"\le "),
+    (r"\ge", ">"),
+    (r"\ge", r"\le"),
+    ("[", "("),
+    (")", "]"),
+    ("''", "'"),
+]
 
 Mutator = Callable[[str], Iterator[str]]
 
@@ -130,13 +120,24 @@ def name(text: str) -> Iterator[str]:
     yield from _replaced(_WORDS, text)
     if re.search(r"[<>]|\\[gl]e|[\[(].*,.*[)\]]|''", text):
         yield from _replaced(_RELATIONS, text)
+    if re.search("[<>]", text):
+        yield from _replaced([(" or ", " and ")], text)
 
 
 def option(text: str) -> Iterator[str]:
     """Another letter, or more than one; both answers of a question with two."""
     if match := re.fullmatch(r"\(?([A-J])\)?(?:\.? .*)?", text):
         others = [letter for letter in "ABCDE" if letter != match[1]]
-        for form in ("{1}", "({1})", "{0}, {1}", "({0}) and ({1})", "[{0}][{1}]", "{0} or {1}", "{0}: {1}", "{0}) {1})"):
+        for form in (
+            "{1}",
+            "({1})",
+            "{0}, {1}",
+            "({0}) and ({1})",
+            "[{0}][{1}]",
+            "{0} or {1}",
+            "{0}: {1}",
+            "{0}) {1})",
+        ):
             for other in others[:2]:
                 yield form.format(match[1], other)
         yield "(A), (B), (C), (D)"
@@ -190,9 +191,10 @@ def mutate(golds: Iterable[str], verify: Callable[[str, str], bool | None], most
 
 
 def own_golds() -> list[str]:
-    """The table above and the ground truths of the generated pairs."""
-    written = [gold.strip() for line in GOLDS.strip().splitlines() for gold in line.split(" | ")]
-    return written + [pair.truth for pair in make_pairs(2400, seed=0) if pair.choices is None]
+    """The ground truths of the table of kinds and of the generated pairs."""
+    return [truth for _, _, truth, _ in kinds()] + [
+        pair.truth for pair in make_pairs(2400, seed=0) if pair.choices is None
+    ]
 
 
 def read_golds(path: Path, column: str | None = None) -> list[str]:

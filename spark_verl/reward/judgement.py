@@ -18,7 +18,8 @@ _NEGATIVE = (
 )
 # Half a yes is no verdict
 _HEDGE = re.compile(
-    r"\b(?:part(?:ial)?ly|mostly|almost|nearly|half|somewhat|maybe|perhaps|possibly|probably)\b|部分|基本", re.IGNORECASE
+    r"\b(?:part(?:ial)?ly|mostly|almost|nearly|half|somewhat|maybe|perhaps|possibly|probably)\b|部分|基本",
+    re.IGNORECASE,
 )
 _NEGATION = re.compile(r"\b(?:not|never|cannot|hardly|\w+n't)\b", re.IGNORECASE)
 # Not \b: Chinese has no spaces between words
