@@ -77,7 +77,7 @@ _DIRECTIONS = frozenset(
 )
 _TOKEN = re.compile(
     rf"\s*(?:(?P<power>\^\s*\{{?\s*(?P<exponent>-?\d)\s*\}}?)|(?P<sign>/|\*|\\cdot(?![A-Za-z])|\\times(?![A-Za-z])|\.|-|,)"
-    rf"|(?P<word>\\mu\s*m|\\Omega|{DEGREE}\s*[CF](?![A-Za-z])|[A-Za-zΩ]+(?:\^2)?|[{DEGREE}¢€£¥₹{DOLLAR}]|[\u4e00-\u9fff]+))"
+    rf"|(?P<word>\\mu\s*m|\\Omega|{DEGREE}\s*[CF](?![A-Za-z])|[A-Za-zΩ]+|[{DEGREE}¢€£¥₹{DOLLAR}]|[\u4e00-\u9fff]+))"
 )
 _CURRENCIES = {DOLLAR: "dollar", "€": "euro", "£": "pound",  # also a mass, which the word does not tell
                 "¥": "yen", "₹": "rupee", "US": "dollar", "USD": "dollar",
