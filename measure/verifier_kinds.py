@@ -279,6 +279,59 @@ x\in\emptyset == \emptyset | \text{The empty set} == \varnothing
 # CHAINS
 3+4 = 8 != 8 | 3+4 = 7 == 7 | x = 3+4 = 7 == 7 | a+b = 7 == 7 | 7 != a+b=7 | 2x = 10 != x = 5 | f(x)=2x == y=2x
 7:32 == S_{MBCN}:S=7:32 | (0,1) == 0<f(x)<1 | y = \frac{x-1}{2} == x = 2y+1 | y = \frac{x+1}{2} != x = 2y+1
+
+# DECISIONS OF THE DOCS
+B because C is wrong == B | B. 42 == B | C, A == AC | Yes, it is == Yes | \{2, 1\} == \{1, 2\} | 1 < x < 2 == (1,2)
+(1, 2) == x=1, y=2 | 3+4=7 == 7 | 7=x == 7 | ba == ab | 5 == 5 cm | 90 min == 1 h 30 min | 50% == 50 | 50% == 0.5
+0.333333 == 1/3 | 1,234 == 1234 | 90° == 90 | 30° == \pi/6 | \sqrt{1/n} == 1/\sqrt{n} | 2\log x == \log x^2
+x^2+c == x^2+C | h(a+b)/2 == (a+b)h/2 | 4:30 pm == 4:30 | none == \emptyset | A: B != A | (A), (B) != A
+no solution != No | (1, 2) != \{1, 2\} | [1, 2] != (1, 2) | (2,1) != x=1, y=2 | 3+4=8 != 8 | 2x=10 != x=5
+34m != 34 | 1 hexagon != 1 square | 0.33 != 1/3 | 0.333 != 0.333... | 3,14 != 3.14 | 4:30 != 4:30 pm
+x != \sqrt{x^2} | x^2 != x^2+C
+
+# AND MORE
+13 is the answer == 13 | (A), (C) == AC | A C == AC | AC. == AC | A & C == AC | A; C == A,C | [A], [C] == A, C
+A) and C) == AC | \text{A, C} == AC | A,B,C == ABC | A、B、D == ABD | B (since C is not valid) == B
+The answer is C because I computed it == C | C. Because of this == C | 选择B == B | D． == D | 选：A == A
+【答案】B == B | 故答案选C == C | B。 == B | B is the answer == B | B is right == B
+\$1.5 billion == 1.5 billion dollars | 1,500 million == 1.5 billion | -7.0 + 1.0i == -7+i | (-7+i) == -7+i
+1 hour, 20 minutes == 1 h 20 min | 1 hour and 20 minutes == 1 hour 20 minutes | 0.5 == \sin A = \frac12
+0.3 == P(X=2)=0.3 | 3 == E[X] = 3 | (1,2) == \overrightarrow{AB}=(1,2) | 5 == \vec{a}\cdot\vec{b}=5
+2 == \tan\angle ABC=2 | 2x+1=y == y=2x+1 | Ⅰ和Ⅱ == I and II | ①③ == ①、③ | ①② == ①,② | ①和② == ①②
+x\approx 3.14 == 3.14 | x^{2}-1 == x²−1 | 5\% == 5% | 0.05 == 5\% | 5 percent == 5\% | $\frac{1}{2}$ == \frac12
+\(5\) == 5 | \left\{1,2\right\} == {1,2} | (x-1)^2+(y-2)^2=4 == (y-2)^2+(x-1)^2=4 | x^2+y^2-2x=0 == (x-1)^2+y^2=1
+2x-y+1=0 == y=2x+1 | y-1=2x == y=2x+1 | \frac{x^2}{4}+\frac{y^2}{3}=1 == 3x^2+4y^2=12 | x=\frac{1}{2} == \frac{1}{2}
+a=1,b=2,c=3 == (1,2,3) | 1+\sqrt2, 1-\sqrt2 == 1\pm\sqrt2 | x=1\pm\sqrt{2} == 1\pm\sqrt{2}
+\{x|x\ge 2\} == [2,\infty) | \{x\in\mathbb{R}:x>0\} == (0,\infty) | [0,1)\cup(1,2] == [0,2]\setminus\{1\}
+0\le x<1\text{ or }1<x\le2 == [0,1)\cup(1,2] | \frac{\pi}{4}+k\pi == k\pi+\frac{\pi}{4}
+135^\circ == \frac{3\pi}{4} | 3.0×10^8 m/s == 3\times10^8 | 3e8 == 3\times 10^8
+2.5\times 10^{-3}\text{ mol} == 0.0025 | 12 cm × 5 cm == 12 cm × 5 cm | 12\times5 == 12 × 5 | 1/2 hour == 30 minutes
+0.5 h == 30 min | two == 2 | two-thirds == \frac{2}{3} | Twenty-Five == 25 | 7 dollars and 50 cents == 7.50 dollars
+\$7.50 == 7.5 | 7.50 USD == 7.5 | 50 pence == 50 | 5 Ω == 5 | 5 \Omega == 5 ohms | 10 \mu m == 10 μm
+10 µm == 10 \mu m | 9 o'clock == 9:00 | June 5th == June 5 | 5th of June == June 5 | Wednesday == wednesday
+point P == P | H_2O == H_{2}O | NaCl == NaCl | increasing == Increasing | isosceles == \text{isosceles}
+a circle == circle | A circle == circle | 12\frac{1}{2} == 12.5 | 12 1/2 == 12.5 | -\frac12 == -0.5
+\sqrt{2}/2 == \frac{\sqrt2}{2} | \frac{1}{\sqrt{3}} == \frac{\sqrt{3}}{3} | 3\sqrt{3}+\pi == \pi+3\sqrt{3}
+x\sqrt{2} == \sqrt{2}x | 2^{n}-1 == 2^n-1 | n(n+1)/2 == \frac{n^2+n}{2} | \frac{n(n+1)}{2} == \binom{n+1}{2}
+a_n=2n+1 == 2n+1 | f(x)=x^2 == x^2 | \cos^2x == 1-\sin^2x | \ln|x|+C == \ln|x|+c | e^x+C == C+e^x
+-\frac{1}{x}+C == C-\frac1x | (2,3) == x=2,y=3 | x=2\text{ and }y=3 == (2,3)
+\begin{cases}x=2\\y=3\end{cases} == (2,3) | \left(\frac12,\frac13\right) == (1/2,1/3) | (0.5, 2) == (\frac12,2)
+[1,2,3] == \langle1,2,3\rangle | \begin{bmatrix}1\\2\\3\end{bmatrix} == \langle1,2,3\rangle | 2\times 3 == 6
+8 \cdot 9 == 72 | 5! == 120 | 10^3 == 1000 | 1000 == 10^3 | 100\pi\text{ square units} == 100\pi
+48\pi\text{ cubic inches} == 48\pi | 5\text{ inches} == 5 | 17\text{ minutes} == 17 | 3\text{ and }4 == 3,4
+16 == 16\text{ cm} | \text{Friday} == Friday | x^2-4x+4 == (x-2)^2 | \frac{x+1}{x-1} == \frac{1+x}{x-1}
+13 is not the answer != 13 | A because B != B | B, not A != A | (A), (C) != A | AC != A | A != AC | (A), (B) != AC
+2.01M != 2.01 | 4 != x+y=3 | ①② != ①③ | x=1\pm\sqrt{3} != 1\pm\sqrt{2} | [0,2] != [0,1)\cup(1,2]
+2x-y-1=0 != y=2x+1 | x^2+y^2=4 != x^2+y^2=2 | -x^2-y^2=4 != x^2+y^2=4 | y=2x != 2y=x | x^2 != x^3
+\frac{\pi}{4}+2k\pi != k\pi+\frac{\pi}{4} | Thursday != Tuesday | decreasing != increasing | scalene != isosceles
+H_2O_2 != H_2O | June 6 != June 5 | \{1,2\} != 1,2,3 | 1+\sqrt2 != 1\pm\sqrt2 | (1,2),(3,4) != (1,2),(3,5)
+(2,1),(3,4) != (1,2),(3,4) | 3a+2b != 2a+3b | ab+c != ac+b | n! != (n-1)! | 2^{n} != 2^{n+1}
+\binom{n}{2} != \binom{n}{3} | 0.1 != 0.01 | 1e3 != 1e4 | 12 5/8 != 125/8 | 3 1/2 != 31/2 | 1.5 != 15 | 1,5 != 15
+10:30 != 3:10 | 1.000001 != 1 | 99.9 != 100 | 1000001 != 1000000 | 6 cm != 6 m | Option A or option B != A | x != X
+v != V | \alpha != \beta | AB != CD | north != south | the first != the second | 1st != 2nd | odd != even
+positive != negative | increases != decreases | not parallel != parallel | does not exist != 0 | undefined != 0
+infinity != -\infty | \infty != -\infty | +\infty != -\infty | 3\text{ or }4 != 3 | 3,4 != 3
+at least 3 != at most 3 | more than 5 != less than 5 | more != less
 """
 
 

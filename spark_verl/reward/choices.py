@@ -16,11 +16,12 @@ Choices = Mapping[str, str] | Sequence[str]
 
 _LETTER = re.compile(
     r"(?:(?:the )?(?:correct )?(?:final )?(?:answer|option|choice)(?: is)?:? ?)?"
-    r"(?:\( ?([A-J]) ?\)[.:]?|\[ ?([A-J]) ?\][.:]?|([A-J])(?:[.:)]|$|(?=,? ?(?:because|since|as|is)\b)"
+    r"(?:\( ?([A-J]) ?\)[.:]?|\[ ?([A-J]) ?\][.:]?|([A-J])(?:[.:)]|$|(?=,? ?\(?(?:because|since|as|is)\b)"
     r"|(?=项|选项)))\s*(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_SEVERAL = re.compile(r"\(?([A-J](?:(?: ?, ?and | and | ?[,;&/] ?|)[A-J])+)\)?", re.IGNORECASE)
+_SEVERAL = re.compile(r"[A-J](?:(?: ?, ?and | and | ?[,;&/] ?| |)[A-J])+", re.IGNORECASE)
+_DRESS = re.compile(r"[()\[\]. ]+")
 _REASON = re.compile(r"(?<![a-z])(?:because|since|as|where|for)(?![a-z]).*", re.IGNORECASE | re.DOTALL)
 _OTHER = re.compile(
     r"(?:^|[\s,;&/])[(\[] ?([A-J]) ?[)\]]|^[(\[]([A-J])[)\]]|(?:^|[\s,;&/])([A-J])[).:](?!\d)"
@@ -66,7 +67,8 @@ def chosen(text: str, choices: Mapping[str, str]) -> str | None:
 
 
 def several_letters(text: str) -> frozenset[str] | None:
-    """The letters of an answer like ``A, C``, ``AC``, ``a and c``; None when it is not that."""
+    """The letters of an answer like ``A, C``, ``AC``, ``(a) and (c)``; None when it is not that."""
+    text = _DRESS.sub(" ", text).replace(" ,", ",").strip()
     return frozenset(text.lower().replace("and", "").upper()) & set(LETTERS) if _SEVERAL.fullmatch(text) else None
 
 

@@ -37,8 +37,11 @@ _SYMBOL = (
 )
 _DERIVATIVE = r"\\frac\{ ?(?:d|\\partial) ?[^{}]{0,8}\}\{ ?(?:d|\\partial) ?[^{}]{1,8}\}|d[a-z]/d[a-z]"
 _LEFT = re.compile(
-    rf"{_SYMBOL}|{_SYMBOL} ?\([^()=<>]{{1,30}}\)|\| ?[^|]{{1,20}}\||m?\s*\\angle ?\{{?\w{{1,3}}\}}?|{_DERIVATIVE}"
+    rf"{_SYMBOL}|{_SYMBOL} ?\([^()=<>]{{1,30}}\)|[A-Z] ?[(\[][^()\[\]]{{1,30}}[)\]]"
+    rf"|\| ?[^|]{{1,20}}\||m?\s*\\angle ?\{{?\w{{1,3}}\}}?"
+    rf"|{_DERIVATIVE}"
     rf"|\( ?{_SYMBOL}(?: ?, ?{_SYMBOL})+ ?\)|{_SYMBOL}(?: ?: ?{_SYMBOL})+"
+    rf"|\\(?:sin|cos|tan|cot|ln|log) ?\(?(?:\\angle ?)?{_SYMBOL} ?\)?|{_SYMBOL} ?\\cdot ?{_SYMBOL}"
     r"|\\frac\{ ?[A-Z]{1,3} ?\}\{ ?[A-Z]{1,3} ?\}|[A-Z]{1,3}/[A-Z]{1,3}|S_\{ ?\\triangle ?[A-Z]{3} ?\}|\\triangle"
 )
 _CONSTANTS = frozenset({"e", "i", "\\pi", "pi", "\\infty"})

@@ -195,6 +195,13 @@ def _shouted(answer: Value, truth: Value, tolerance: float | None) -> bool:
     return plain(answer.text) == plain(truth.text)
 
 
+@rule("name", "expression", swapped=True)
+def _point(answer: Value, truth: Value, tolerance: float | None) -> bool:
+    """``point P`` and ``P``."""
+    name, other = (answer, truth) if answer.kind is Kind.NAME else (truth, answer)
+    return name.content.letters == other.text
+
+
 @rule("name", "name")
 def _names(answer: Value, truth: Value, tolerance: float | None) -> bool:
     return names_equal(answer.content, truth.content)

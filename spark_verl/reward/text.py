@@ -28,6 +28,7 @@ _CHARACTERS = str.maketrans(
         "⅛": r"\frac{1}{8}", "⅕": r"\frac{1}{5}", "⅙": r"\frac{1}{6}",
         "º": DEGREE, "˚": DEGREE, "℃": DEGREE + "C", "℉": DEGREE + "F", "￠": "¢", "￥": "¥", "￡": "£",
         "。": ".", "、": ",", "∶": ":", "∣": "|", "【": "[", "】": "]",
+        "Ⅰ": "I", "Ⅱ": "II", "Ⅲ": "III", "Ⅳ": "IV", "Ⅴ": "V",
         "’": "'", "‘": "'", "′": "'", "″": "''", "“": '"', "”": '"', "\u00a0": " ", "\u2009": " ", "\u202f": " ",
         "\u2002": " ", "\u2003": " ", "\u2005": " ", "\u2006": " ", "\u2007": " ", "\u2008": " ", "\u200a": " ",
         "\u3000": " ", "\u200b": "", "\u2060": "", "\ufeff": "", "\x0c": "\\f", "\x08": "\\b", "\x0b": "\\v",
@@ -128,6 +129,7 @@ _PLAIN_SIGNS = [
     ]
 ]
 _HAN = "\u4e00-\u9fff"
+_CIRCLED = re.compile(r"(?<=[①-⑳])\s*(?:[,和与及]|and)?\s*(?=[①-⑳])")
 _GLUED = re.compile(r"(?<=[)\]}])(and|or)(?=[(\[{\\])")
 _CONNECTIVES = [
     (re.compile(rf"(?<![{_HAN}])\s*(?:{words})\s*(?![{_HAN}])"), f" {word} ")
@@ -149,6 +151,7 @@ def canonical(answer: str) -> str:
     """One spelling for LaTeX variants, Unicode symbols, upright text, spaces and a final full stop."""
     text = answer.translate(_CHARACTERS)
     if not text.isascii():
+        text = _CIRCLED.sub("", text)
         for pattern, sign in _INDICES:
             text = pattern.sub(lambda match, sign=sign: f"{sign}{{{match[0].translate(_LEVEL)}}}", text)
         for pattern, word in _CONNECTIVES:

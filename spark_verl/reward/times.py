@@ -67,6 +67,8 @@ def read_time(text: str) -> Time | None:
     """
     if text.lower() in _NAMED:
         return Time(_NAMED[text.lower()], known=True)
+    if "clock" in text and (bare := read_bare_time(text)):
+        return bare
     match = _CLOCK.fullmatch(text) if text[:1].isdigit() else None
     if not match or not 1 <= int(match[1]) <= 12:
         return None

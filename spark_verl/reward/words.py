@@ -36,9 +36,12 @@ _LEAD = re.compile(
     r"(?:the |my |our )?(?:(?:correct|final|right|required|best) ){0,2}(?:answer|result|option|choice)s?"
     r"(?: to (?:the|this) (?:question|problem))?(?: (?:is|are|would be|must be|equals)(?![a-z])| ?[:=])+"
     r"(?: ?(?:option|choice|answer))?(?: |:|(?=[^a-z]))"
-    r"|(?:正确|最终|本题)?(?:的)?(?:答案|选项|结果|答|应?选择?|选)(?:应该?)?(?:是|为|选|:| )*"
+    r"|\[?(?:正确|最终|本题)?(?:的)?(?:答案|选项|结果|答|应?选择?|选)\]?(?:应该?)?(?:是|为|选|:| )*"
     r")\s*",
     re.IGNORECASE,
+)
+_AFTERWORD = re.compile(
+    r"(?<=.) is (?:the |my )?(?:(?:correct|final|right) )?(?:answer|option|choice|result)", re.IGNORECASE
 )
 _CONCLUSION = re.compile(r"(?:so|thus|therefore|hence|\\therefore|∴|所以|因此|故|即)[ ,:]{0,2}(?=.)", re.IGNORECASE)
 
@@ -126,7 +129,8 @@ def undress(text: str) -> str:
         match = pattern.match(text)
         if match and match.end() < len(text):
             text = text[match.end() :]
-    return text
+    end = _AFTERWORD.search(text)
+    return text[: end.start()] if end and end.end() == len(text) else text
 
 
 def polar(text: str) -> str | None:
