@@ -7,7 +7,7 @@ import re
 from spark_verl.reward.intervals import read_intervals, same_intervals
 from spark_verl.reward.points import constant, same_function
 from spark_verl.reward.relations import Relations, same_statements
-from spark_verl.reward.rules import all_equal, any_of, equal, rule
+from spark_verl.reward.rules import all_equal, all_of, any_of, equal, rule
 from spark_verl.reward.values import Kind, Sequence, Value, read
 
 _FUNCTION_OF_X = re.compile(r"[fgh]\(x\)")
@@ -89,8 +89,7 @@ def _same_items(a: Sequence, t: Sequence, tolerance: float | None) -> bool | Non
         return None
     if as_sets:
         found = [[equal(x, y, tolerance) for x in a.items] for y in t.items]
-        best = [any_of(row) for row in (*found, *zip(*found, strict=True))]
-        return False if False in best else None if None in best else True
+        return all_of(any_of(row) for row in (*found, *zip(*found, strict=True)))
     remaining, undecided = list(a.items), False
     for wanted in t.items:
         results = [equal(item, wanted, tolerance) for item in remaining]
@@ -116,8 +115,7 @@ def _relations(answer: Value, truth: Value, tolerance: float | None) -> bool | N
     named, wanted = a.values(), t.values()
     if named and wanted:
         if named.keys() == wanted.keys():
-            found = [_one_value(named[name], wanted[name], tolerance) for name in wanted]
-            return False if False in found else None if None in found else True
+            return all_of(_one_value(named[name], wanted[name], tolerance) for name in wanted)
         if len(named) == len(wanted) == 1 and _same_left(*named, *wanted):
             return _one_value(*named.values(), *wanted.values(), tolerance)
         if any(constant(text) is not None for texts in wanted.values() for text in texts):

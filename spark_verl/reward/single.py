@@ -49,14 +49,15 @@ def _measured(answer: Value, truth: Value, tolerance: float | None) -> bool | No
             return numbers_equal(*pair, tolerance)
     ratio = ratio_of(a_unit, t_unit)
     if ratio is None:
-        return _radians(a, t) if {"°", ""} == {_degrees(a_unit), _degrees(t_unit)} else False
+        return False
     if ratio != 1:
         a = f"({a})*{ratio.numerator}/{ratio.denominator}"
     if tolerance is not None:
         x, y = constant(a), constant(t)
         return None if x is None or y is None else abs(x - y) <= tolerance * abs(y)
-    if "degree" in dict(a_unit.dimensions) and not t_unit and "\\pi" in t:
-        return _radians(a, t)
+    for angle, unit, radians, other in ((a, a_unit, t, t_unit), (t, t_unit, a, a_unit)):
+        if "degree" in dict(unit.dimensions) and not other and "\\pi" in radians:
+            return same_function(f"({angle})°", radians)
     same = _rounding(answer, truth) or same_function(a, t)
     # Without LaTeX, what has no value here ("1a3", "9^9^9^9") is no number that an honest answer is
     odd = next((v for v in (answer, truth) if v.kind is Kind.EXPRESSION and "\\" not in v.text), None)
@@ -72,14 +73,6 @@ def _parts(value: Value) -> tuple[str, Unit]:
     return f"({number.value.numerator})/({number.value.denominator})", number.unit
 
 
-def _degrees(unit: Unit) -> str:
-    return "°" if dict(unit.dimensions) == {"degree": 1} else ""
-
-
-def _radians(a: str, t: str) -> bool | None:
-    return same_function(f"({a})°", t) if "\\pi" in t else None
-
-
 def _rounding(answer: Value, truth: Value) -> bool | None:
     """Whether one is a decimal of at least six digits, and the correct rounding of the other."""
     for number, other in ((answer, truth), (truth, answer)):
@@ -87,12 +80,6 @@ def _rounding(answer: Value, truth: Value) -> bool | None:
         if exact is not None and math.isfinite(exact):
             return is_rounding(number.content, abs(Fraction(exact) - number.content.value)) or None
     return None
-
-
-@rule("number", "words name malformed empty", swapped=True)
-@rule("malformed", "malformed", swapped=True)
-def _never(answer: Value, truth: Value, tolerance: float | None) -> bool:
-    return False
 
 
 # -- series, ratios, times ---------------------------------------------------------------------------------------------
