@@ -1,17 +1,18 @@
 """The verifier beside verl's math_verify and mathruler: verdicts, answers per second, latency, memory, and bombs.
 
-    python measure/verifier.py                 # 2,400 pairs, three verifiers, then 200 bombs
+    python measure/verifier.py                 # 2,400 pairs and every kind, three verifiers, then 200 bombs
     python measure/verifier.py --show 50       # list up to 50 disagreements of each kind
 
 mathruler is needed for this alone: ``pip install -e '.[measure]'``.
 
-The pairs (``verifier_pairs.py``) are made with known verdicts, so for every disagreement it is known who is
-right. Every verifier runs in a process of its own, one after the other, with what it needs to use both cores: ours from
-one event loop (``averify``), verl's from 8 threads over its own 4 processes, mathruler in 2 processes. Throughput is
-measured with everything warm, without our cache of earlier comparisons having seen a pair. Latency is of single calls,
-one at a time. Memory is the largest proportional set size (PSS) of the process and its children.
+The pairs (``verifier_pairs.py``) are made with known verdicts, so for every disagreement it is known who is right;
+beside them stands a table of the kinds on which verifiers go wrong (``verifier_kinds.py``). Every verifier runs in a
+process of its own, one after the other, with what it needs to use both cores: ours from one event loop (``averify``),
+verl's from 8 threads over its own 4 processes, mathruler in 2 processes. Throughput is measured with everything warm,
+without our cache of earlier comparisons having seen a pair. Latency is of single calls, one at a time. Memory is the
+largest proportional set size (PSS) of the process and its children.
 
-The exit code is 1 if verl is right where we are not, or if a bomb was not survived.
+The exit code is 1 if verl is right where we are not, if we are wrong on a kind, or if a bomb was not survived.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from typing import Any
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from verifier_kinds import kinds
 from verifier_pairs import BOMBS, Pair, make_pairs
 
 LATENCY_SAMPLE = 400
@@ -140,7 +142,7 @@ def run_bombs(count: int, timeout_s: float) -> dict[str, Any]:
     def honest() -> float:
         pool._decided.clear()
         started = time.perf_counter()
-        assert verify(r"\boxed{\ln(2)+\ln(3)}", r"\ln(6)", options=options).correct
+        assert verify(r"\boxed{\sum_{k=1}^{3} k}", "6", options=options).correct
         return time.perf_counter() - started
 
     before = statistics.median(honest() for _ in range(11))
@@ -175,7 +177,13 @@ def run_arm(name: str, arguments: argparse.Namespace) -> None:
     pairs, extra = make_pairs(arguments.pairs, seed=0), make_pairs(LATENCY_SAMPLE, seed=1)
     with PeakMemory() as memory:
         found = ARMS[name](pairs, extra)
-    print("RESULT", json.dumps(found | {"peak_mb": memory.peak}))
+    of_kinds = ARMS[name](kind_pairs(), extra[:64])["verdicts"]
+    print("RESULT", json.dumps(found | {"peak_mb": memory.peak, "of_kinds": of_kinds}))
+
+
+def kind_pairs() -> list[Pair]:
+    """The table of kinds, each answer in a box."""
+    return [Pair(kind, a, t, right, f"So it is $\\boxed{{{a}}}$.") for kind, a, t, right in kinds()]
 
 
 def in_subprocess(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -230,6 +238,24 @@ def report(pairs: list[Pair], results: dict[str, dict[str, Any]], show: int) -> 
     return lost
 
 
+def report_kinds(results: dict[str, dict[str, Any]]) -> int:
+    """Print how many wrong answers of each kind are accepted, and right ones rejected; return how many are ours."""
+    pairs = kind_pairs()
+    print(f"\nwrong accepted + right rejected by kind ({len(pairs)} answers, no options given)")
+    print(f"{'kind':<36}{'wrong':>6}{'right':>6}" + "".join(f"{name:>14}" for name in results))
+    totals: Counter[str] = Counter()
+    for kind in dict.fromkeys(pair.kind for pair in pairs):
+        cells, here = "", [i for i, pair in enumerate(pairs) if pair.kind == kind]
+        for name, found in results.items():
+            errors = [pairs[i].correct for i in here if found["of_kinds"][i] != pairs[i].correct]
+            totals[name] += len(errors)
+            cells += f"{errors.count(False):>8} +{errors.count(True):>4}"
+        right = sum(pairs[i].correct for i in here)
+        print(f"{kind:<36}{len(here) - right:>6}{right:>6}{cells}")
+    print(f"{'all errors':<48}" + "".join(f"{totals[name]:>14}" for name in results))
+    return totals["spark_verl"]
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -249,7 +275,7 @@ def main() -> None:
     for name in ARMS:
         print(f"running {name} ...", flush=True)
         results[name] = in_subprocess(name, arguments)
-    lost = report(make_pairs(arguments.pairs, seed=0), results, arguments.show)
+    lost = report(make_pairs(arguments.pairs, seed=0), results, arguments.show) + report_kinds(results)
     survived = True
     if arguments.bombs:
         print(f"\nrunning {arguments.bombs} bombs ...", flush=True)

@@ -1,13 +1,17 @@
 """The verifier: the only teacher of policy and judge.
 
-    response ──► extract ──► text ──► choices ──► numbers ──► expression ──► values ──► equality ──► algebra
-                 the box     one      letters     plain       exact, or     what kind   rules for    math-verify in
-                             spelling and         numbers     at points     it is       two kinds    processes (pool,
-                                      options                                                        processes)
+    response ──► extract ──► text ──► choices ──► values ──► rules ──► equality ──► algebra
+                 the box     one      letters     what kind  which     text, then   math-verify in
+                             spelling and         it is      kinds can options,     processes (pool,
+                                      options       │        be equal  then rules   processes)
+                                                    │           └─ single: one value, several: more than one
+                                                    └─ numbers (units, words), times, names, expression ► evaluation
+                                                       ► points ► intervals ► relations
 
-Each module uses those to its left. Everything up to ``equality`` takes microseconds and is certain when it says
-something; ``algebra`` takes milliseconds, in processes that are killed at the time limit. ``verifier`` climbs this
-ladder and gives a verdict, ``judgement`` reads Yes/No and A/B, ``manager`` is verl's reward manager ``spark``.
+Each module uses those to its left, and a reader those before it. Everything up to ``equality`` takes microseconds and
+is certain when it says something; ``algebra`` takes milliseconds, in processes that are killed at the time limit.
+``verifier`` climbs this ladder and gives a verdict, ``judgement`` reads Yes/No and A/B, ``manager`` is verl's reward
+manager ``spark``.
 
 Importing this package is light: neither verl nor sympy is loaded.
 """

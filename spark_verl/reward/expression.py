@@ -1,58 +1,51 @@
-r"""Expressions: one parser, two evaluations.
+r"""Expressions: from canonical text to a tree, or to the reason why there is none.
 
-:func:`evaluate` gives the exact value of what has only numbers in it (``3+4``, ``2^{10}``, ``\frac{3 \times 4}{6}``,
-``5!``). Most answers that are not plain numbers are this; a malformed one ("12+") is known to be wrong.
-
-:func:`same_function` compares what also has letters, roots, pi and simple trigonometry (``2\sqrt{3}`` and
-``\sqrt{12}``, ``(x+1)(x+2)`` and ``x^2+3x+2``) by its values at a few points. Two analytic expressions that agree at
-random points agree everywhere, with a probability of error far below that of a bit flip (Schwartz 1980, Zippel 1979);
-two that differ at one point are different. It is a short cut, never a second opinion: what cannot be read with
-certainty is left to algebra. Left out on purpose: decimals beside irrational numbers (how many digits count is the
-algebra's rule), letters with a meaning (e, i, d), products written as words, roots of variables (true for positive
-numbers only), large exponents.
+What is read: numbers, letters (also Greek, with indices and primes, under a hat or a dot), ``+ - * / ^ ! % °``,
+fractions, roots, absolute values, the elementary functions, ``e``, ``i`` and ``\pi``, derivatives as symbols of their
+own (``\frac{dx}{dt}``, ``y''``), and functions that only have a name (``f(2)``). Whatever people read in two ways is
+not read: ``\sin(x)^2``, ``2\frac{1}{3}x``, ``x3``.
 """
 
 from __future__ import annotations
 
-import math
-import operator
-import random
 import re
-import string
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+(?:,\d{3})+(?:\.\d+)?|\d+\.?\d*|\.\d+)"
-    r"|(?P<name>\\(?:[dt]?frac|sqrt|pi|sin|cos|tan|cdot|times|div|left|right)(?![A-Za-z]))"
-    r"|(?P<letter>[A-Za-z])(?![A-Za-z])|(?P<sign>[-+*/^!%()\[\]{}π]))"
+from spark_verl.reward.words import has_words
+
+_ACCENTS = r"\\(?:d?dot|ddot|hat|widehat|bar|vec|tilde|overline|overrightarrow)"
+_NUMBER = r"\d+(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+\.?\d*|\.\d+"
+_DERIVATIVE = (
+    r"\\frac\s*\{\s*(?:d|\\partial)(?![a-z]{2})[^{}]{0,12}(?:\{\d\}[^{}]{0,8})?\}"
+    r"\s*\{\s*(?:d|\\partial)[^{}]{1,12}(?:\{\d\}\s*)?\}|d[a-zA-Z]/d[a-zA-Z]"
 )
-_SPELLING = {"\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cdot": "*", "\\times": "*", "\\div": "/", "π": "\\pi"}
+_TOKEN = re.compile(
+    rf"\s*(?:(?P<number>{_NUMBER})|(?P<symbol>{_DERIVATIVE}|{_ACCENTS}\s*(?:\{{\s*[A-Za-z]{{1,4}}\s*\}}|[A-Za-z])"
+    r"|\\angle\s*(?:\{?[A-Z]{1,3}\}?|\d))|(?P<combination>[C]_\{(?P<n>\w{1,4})\}\s*\^\{(?P<k>\w{1,4})\})"
+    r"|(?P<command>\\[A-Za-z]+)|(?P<word>[A-Za-z]+)|(?P<sign>[-+*/^!%()\[\]{}|_'°]))"
+)
+_INDEX = re.compile(r"(?:\s*_\s*\{(?P<index>[^{}]{1,20})\})?(?P<primes>'*)")
+_LOOSE = re.compile(r"[\s{}]")
 _TIMES = re.compile(r"(?<=[\d)])( ?)x\1(?=[\d(])")
-_CLOSING = {"(": ")", "[": "]", "{": "}"}
-_OPERATORS = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "negative": operator.neg,
+_CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
+_GREEK = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell hbar".split()
+)
+_SPELLED = {"\\cdot": "*", "\\times": "*", "\\ast": "*", "\\div": "/"}
+FUNCTIONS = {
+    **{name: name for name in "sin cos tan cot sec csc sinh cosh tanh exp ln lg log sqrt".split()},
+    **{f"{arc}{name}": f"arc{name}" for name in ("sin", "cos", "tan", "cot") for arc in ("arc", "a")},
+    **{f"{arc}{name}": f"arc{name}" for name in ("sinh", "cosh", "tanh") for arc in ("arc", "ar", "a")},
+    "abs": "abs",
 }
-_FUNCTIONS = {"\\sin": math.sin, "\\cos": math.cos, "\\tan": math.tan}
-_RESERVED = frozenset("deiDEI")
+"""The name of a function by its spellings."""
+_INVERTIBLE = frozenset({"sin", "cos", "tan", "cot"})
+_GLUED = re.compile(r"(sin|cos|tan|ln)([a-z])")
+_CONSTANTS = frozenset({"e", "i", "pi"})
 _MAX_CHARS, _MAX_DEPTH = 300, 40
-
-# Of exact values
-_MAX_BITS, _MAX_FACTORIAL = 2048, 200
-
-# Letters take values without any relation among them (equal steps from letter to letter would make y - x and z - y
-# the same); one point decides nothing, three do.
-_random = random.Random(2509)
-_POINTS: list[dict[str, float]] = [
-    {letter: _random.uniform(0.3, 1.7) for letter in string.ascii_letters} for _ in range(3)
-]
-_SAME, _DIFFERENT = 1e-11, 1e-7
-_MAX_DIGITS, _MAX_EXPONENT, _MAX_VALUE, _MIN_DIVISOR = 9, 12, 1e9, 1e-9
+_CALLED = re.compile(r"(?<![A-Za-z\\])([fghuFGHP]'*)(\s*\()?")
 
 
 class UnreadableError(ValueError):
@@ -68,95 +61,140 @@ class Node:
     """A part of an expression.
 
     Attributes:
-        kind: "number", "letter", an operator (``+ - * / ^ ! %``, "negative"), or ``\\pi``, ``\\sqrt``, ``\\sin``, ...
-        parts: Operands; of a root what is under it, then its index where one is written.
-        text: A number or letter as written.
+        kind: "number", "symbol", "constant" (e, i, pi), an operator (``+ - * / ^ ! % °``, "negative"), "root" (what is
+            under it, then its index), "log" (of what, to which base), "binomial", "call" (a function that is known) or
+            "unknown" (one that is not).
+        parts: Operands.
+        text: A number, a symbol or a function's name.
     """
 
     kind: str
     parts: tuple[Node, ...] = ()
     text: str = ""
 
-    def has(self, kind: str) -> bool:
-        """Whether a part of it is of this kind."""
-        return self.kind == kind or any(part.has(kind) for part in self.parts)
+    def has(self, kind: str, text: str | None = None) -> bool:
+        """Whether a part of it is of this kind, and has this text."""
+        here = self.kind == kind and text in (None, self.text)
+        return here or any(part.has(kind, text) for part in self.parts)
 
 
-def evaluate(text: str) -> Fraction:
-    """The exact value of an expression of numbers.
+def parse(text: str, called: frozenset[str] = frozenset()) -> Node:
+    """Read an expression.
 
     Args:
         text: Canonical text (see :mod:`spark_verl.reward.text`).
+        called: Letters that are functions where a bracket follows; for all others it is a product.
 
     Raises:
-        MalformedError: It has only numbers, ``+ - * / ^ ! %``, fractions and brackets, and yet no value.
-        UnreadableError: It has anything else, or the value, the nesting or the text is too large.
+        MalformedError: It makes no sense.
+        UnreadableError: It may make sense, but not here.
+    """
+    return _Parser(_tokens(text), called).whole()
+
+
+def parse_numbers(text: str) -> Node:
+    """Read arithmetic on numbers: nothing but numbers, ``+ - * / ^ ! %``, fractions and brackets.
+
+    Raises:
+        MalformedError: It is that, and makes no sense.
+        UnreadableError: It has anything else.
     """
     tokens = _tokens(_TIMES.sub("*", text))
-    if any(token[-1].isalpha() and token != "\\frac" for token in tokens):
+    if any(
+        kind not in ("number", "sign") and text != "\\frac" or text in ("|", "_", "'", "°") for kind, text in tokens
+    ):
         raise UnreadableError("not numbers only")
-    return _exact(_Parser(tokens).whole())
+    return _Parser(tokens, frozenset()).whole()
 
 
-def same_function(a: str, b: str) -> bool | None:
-    """Compare two expressions at a few points.
-
-    Returns:
-        True or False when certain; None when an expression cannot be read here or the values leave a doubt.
-    """
-    try:
-        first, second = (_Parser(_tokens(text)).whole() for text in (a, b))
-        doubt = False
-        for point in _POINTS:
-            x, y = _at(first, point), _at(second, point)
-            error = abs(x - y) / max(1.0, abs(x), abs(y))
-            if error > _DIFFERENT:
-                return False
-            doubt = doubt or error > _SAME
-        return None if doubt else True
-    except UnreadableError:
-        return None
+def called_letters(*texts: str) -> frozenset[str]:
+    """The letters f, g, h, .. that stand before a bracket wherever they stand: functions rather than factors."""
+    found: dict[str, bool] = {}
+    for text in texts:
+        for match in _CALLED.finditer(text):
+            found[match[1]] = found.get(match[1], True) and bool(match[2])
+    return frozenset(letter for letter, always in found.items() if always)
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- tokens ------------------------------------------------------------------------------------------------------------
+
+_Token = tuple[str, str]
+"""Kind ("number", "symbol", "constant", "function", "command", "sign") and text."""
 
 
-def _tokens(text: str) -> list[str]:
+def _tokens(text: str) -> list[_Token]:
     if len(text) > _MAX_CHARS:
         raise UnreadableError(f"{len(text)} characters")
-    found, position, text = [], 0, text.rstrip()
+    if has_words(text):
+        raise UnreadableError("words")
+    found: list[_Token] = []
+    position, text = 0, text.rstrip()
     while position < len(text):
         match = _TOKEN.match(text, position)
-        if not match or match["letter"] in _RESERVED:
+        if not match:
             raise UnreadableError(text[position : position + 20])
         position = match.end()
-        token = match[0].lstrip()
-        if token not in ("\\left", "\\right"):
-            found.append(_SPELLING.get(token, token))
+        if match["number"]:
+            found.append(("number", match["number"]))
+        elif match["combination"]:
+            found += [("command", "\\binom"), *_tokens(f"{{{match['n']}}}{{{match['k']}}}")]
+        elif match["sign"]:
+            found.append(("sign", match["sign"]))
+        else:
+            names = _names(match["symbol"] or match["command"] or match["word"])
+            kind, name = names[-1]
+            if kind in ("symbol", "constant") and (index := _INDEX.match(text, position)) and index[0]:
+                position = index.end()
+                below = "_" + _LOOSE.sub("", index["index"]) if index["index"] else ""
+                names[-1] = ("symbol", name + below + index["primes"])
+            found += names
     return found
+
+
+def _names(name: str) -> list[_Token]:
+    """What a command or a run of letters is: one thing, or a product of letters."""
+    bare = name.removeprefix("\\")
+    if not bare.isalpha():
+        return [("symbol", _LOOSE.sub("", name))]
+    if bare in FUNCTIONS:
+        return [("function", FUNCTIONS[bare])]
+    if bare in _CONSTANTS and (bare == "pi" or bare == name):
+        return [("constant", bare)]
+    if name != bare:
+        if bare in _GREEK:
+            return [("symbol", name)]
+        if name in _SPELLED:
+            return [("sign", _SPELLED[name])]
+        if name in ("\\frac", "\\binom", *_CLOSING, *_CLOSING.values()):
+            return [("command", name)]
+        raise UnreadableError(name)
+    if glued := _GLUED.fullmatch(name):
+        return [("function", glued[1]), *_names(glued[2])]
+    return [("constant" if letter in _CONSTANTS else "symbol", letter) for letter in name]
 
 
 class _Parser:
     """Recursive descent: sum > product > sign > power > postfix > atom."""
 
-    def __init__(self, tokens: list[str]) -> None:
+    def __init__(self, tokens: list[_Token], called: frozenset[str]) -> None:
         self._tokens = tokens
-        self._position = self._depth = 0
+        self._called = called
+        self._position = self._depth = self._bars = 0
 
     def whole(self) -> Node:
-        """The expression that all tokens make.
-
-        Raises:
-            MalformedError: They make none.
-            UnreadableError: Brackets are nested too deeply.
-        """
+        """The expression that all tokens make."""
         node = self._sum()
         if self._peek():
             raise MalformedError(f"unexpected {self._peek()}")
         return node
 
-    def _peek(self) -> str:
-        return self._tokens[self._position] if self._position < len(self._tokens) else ""
+    def _peek(self, ahead: int = 0) -> str:
+        position = self._position + ahead
+        return self._tokens[position][1] if position < len(self._tokens) else ""
+
+    @property
+    def _kind(self) -> str:
+        return self._tokens[self._position][0] if self._position < len(self._tokens) else ""
 
     def _take(self, *wanted: str) -> str:
         """The next token, which has to be one of these, if any are given."""
@@ -174,14 +212,27 @@ class _Parser:
 
     def _product(self) -> Node:
         node = self._signed(self._power)
-        while token := self._peek():
-            if token in ("*", "/"):
+        while self._peek():
+            if self._peek() in ("*", "/"):
                 node = Node(self._take(), (node, self._signed(self._power)))
-            elif token[0].isalpha() or token in _CLOSING or token[0] == "\\":
-                node = Node("*", (node, self._power()))  # side by side: 2x, 3(x+1), 2\sqrt{3}; "2 3" is no product
+            elif self._follows(node):
+                node = Node("*", (node, self._power()))  # side by side: 2x, 3(x+1), 2\sqrt{3}, 2^4 3^2; not "2 3"
             else:
                 break
         return node
+
+    def _follows(self, node: Node) -> bool:
+        """Whether the next token begins another factor."""
+        token, kind = self._peek(), self._kind
+        if kind == "number":
+            return node.kind == "^" or (node.kind == "*" and node.parts[1].kind == "^")
+        if token == "\\frac" and node.kind == "number" and self._peek(2).isdigit():
+            raise UnreadableError("a mixed number or a product")
+        return (
+            kind in ("symbol", "constant", "function")
+            or token in ("\\frac", "\\binom", *_CLOSING)
+            or (token == "|" and not self._bars)
+        )
 
     def _signed(self, operand: Callable[[], Node]) -> Node:
         negative = False
@@ -201,30 +252,39 @@ class _Parser:
 
     def _postfix(self) -> Node:
         node = self._atom()
-        while self._peek() in ("!", "%"):
+        while self._peek() in ("!", "%", "°"):
+            if self._peek() == self._peek(1) == "!":
+                raise UnreadableError("a double factorial")
             node = Node(self._take(), (node,))
         return node
 
     def _atom(self) -> Node:
-        token = self._take()
+        kind, token = self._kind, self._take()
         if token in _CLOSING:
             self._deeper()
+            bars, self._bars = self._bars, 0
             node = self._sum()
+            self._bars = bars
             self._take(_CLOSING[token])
             self._depth -= 1
-            return node
-        if token[0].isdigit() or token[0] == ".":
-            return Node("number", text=token)
-        if token.isalpha():
-            return Node("letter", text=token)
-        if token == "\\pi":
-            return Node(token)
+            return Node("call", (node,), token[2:]) if token[0] == "\\" else node
+        if token == "|":
+            self._deeper()
+            self._bars += 1
+            node = self._sum()
+            self._take("|")
+            self._bars -= 1
+            self._depth -= 1
+            return Node("call", (node,), "abs")
+        if kind == "symbol" and token in self._called and self._peek() == "(":
+            return Node("unknown", (self._atom(),), token)
+        if kind in ("number", "symbol", "constant"):
+            return Node(kind, text=token)
         if token == "\\frac":
             return Node("/", (self._argument(), self._argument()))
-        if token == "\\sqrt":
-            index = (self._atom(),) if self._peek() == "[" else ()
-            return Node(token, (self._argument(), *index))
-        if token in _FUNCTIONS:
+        if token == "\\binom":
+            return Node("binomial", (self._argument(), self._argument()))
+        if kind == "function":
             return self._function(token)
         raise MalformedError(f"unexpected {token}")
 
@@ -235,12 +295,36 @@ class _Parser:
         return self._atom()
 
     def _function(self, name: str) -> Node:
-        # "sin 2x" and "sin(x)^2" are read differently by different people; "sin(2x)" and "sin x" are not.
-        bracket = self._peek() in ("(", "{")
-        if not bracket and not self._peek().isalpha():
-            raise UnreadableError(name)
-        node = Node(name, (self._atom(),))
-        if self._peek() == "^" or (not bracket and self._peek() not in ("", "+", "-", ")", "}", "]")):
+        if name == "sqrt":
+            index = (self._atom(),) if self._peek() == "[" else ()
+            return Node("root", (self._argument(), *index))
+        base: tuple[Node, ...] = ()
+        if name == "log" and self._peek() == "_":
+            self._take()
+            base = (self._argument(),)
+        exponent = None
+        if self._peek() == "^":
+            self._take()
+            exponent = self._argument() if self._peek() == "{" else self._atom()
+        if exponent == Node("negative", (Node("number", text="1"),)):
+            if name not in _INVERTIBLE:
+                raise UnreadableError("a power or an inverse")
+            name, exponent = f"arc{name}", None
+        inner = self._inner(name)
+        node = Node("log", (inner, *base)) if name == "log" else Node("call", (inner,), name)
+        return Node("^", (node, exponent)) if exponent else node
+
+    def _inner(self, name: str) -> Node:
+        """What a function is taken of. "sin x/2" and "sin(x)^2" are read differently by different people."""
+        if self._peek() in ("(", "{", "|", "["):
+            node = self._atom()
+            if self._peek() in ("^", "!"):
+                raise UnreadableError(name)
+            return node
+        node = self._power()
+        while self._kind in ("symbol", "constant") or self._peek() == "\\frac" or (self._peek() == "\\sqrt"):
+            node = Node("*", (node, self._power()))
+        if self._peek() in ("/", "(", "[", "|") and not (self._peek() == "|" and self._bars):
             raise UnreadableError(name)
         return node
 
@@ -248,86 +332,3 @@ class _Parser:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise UnreadableError("nested too deeply")
-
-
-# -- exact values ------------------------------------------------------------------------------------------------------
-
-
-def _exact(node: Node) -> Fraction:
-    values = [_exact(part) for part in node.parts]
-    match node.kind, values:
-        case "number", []:
-            return Fraction(node.text.replace(",", "").rstrip("."))
-        case "%", [x]:
-            return x / 100
-        case "!", [x]:
-            return _factorial(x)
-        case "^", [x, y]:
-            return _whole_power(x, y)
-        case "/", [_, y] if y == 0:
-            raise MalformedError("division by zero")
-    value = _OPERATORS[node.kind](*values)
-    if _bits(value) > 2 * _MAX_BITS:
-        raise UnreadableError("value")
-    return value
-
-
-def _factorial(x: Fraction) -> Fraction:
-    if x.denominator != 1 or x < 0:
-        raise MalformedError("factorial of a number that is not natural")
-    if x > _MAX_FACTORIAL:
-        raise UnreadableError("factorial")
-    return Fraction(math.factorial(int(x)))
-
-
-def _whole_power(base: Fraction, exponent: Fraction) -> Fraction:
-    if exponent.denominator != 1:
-        raise UnreadableError("root")  # may be exact, but that is algebra
-    if abs(exponent) * _bits(base) > _MAX_BITS:
-        raise UnreadableError("power")
-    if base == 0 and exponent <= 0:
-        raise MalformedError("power of zero")
-    return base ** int(exponent)
-
-
-def _bits(value: Fraction) -> int:
-    return max(value.numerator.bit_length(), value.denominator.bit_length())
-
-
-# -- values at a point -------------------------------------------------------------------------------------------------
-
-
-def _at(node: Node, point: dict[str, float]) -> float:
-    values = [_at(part, point) for part in node.parts]
-    match node.kind, values:
-        case "number", [] if node.text.isdigit() and len(node.text) <= _MAX_DIGITS:
-            value = float(node.text)
-        case "letter", []:
-            value = point[node.text]
-        case "\\pi", []:
-            value = math.pi
-        case "^", [x, y] if _is_plain_exponent(node.parts[1], y) and (x != 0 or y > 0):
-            value = x ** int(y)
-        case "\\sqrt", [x, *index] if x >= 0 and not node.parts[0].has("letter"):
-            value = x ** (1 / _root_index(index))
-        case kind, [*_, y] if kind in _OPERATORS and (kind != "/" or abs(y) >= _MIN_DIVISOR):
-            value = _OPERATORS[kind](*values)
-        case kind, [x] if kind in _FUNCTIONS:
-            value = _FUNCTIONS[kind](x)
-        case _:
-            raise UnreadableError(node.kind)
-    if abs(value) > _MAX_VALUE:
-        raise UnreadableError("value")
-    return value
-
-
-def _is_plain_exponent(node: Node, value: float) -> bool:
-    """Whether it is a small whole number without letters, and no tower."""
-    return not (node.has("letter") or node.has("^")) and value == int(value) and abs(value) <= _MAX_EXPONENT
-
-
-def _root_index(index: list[float]) -> float:
-    found = index[0] if index else 2.0
-    if found != int(found) or not 2 <= found <= _MAX_EXPONENT:
-        raise UnreadableError("index of a root")
-    return found

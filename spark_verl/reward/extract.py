@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 _TOKEN = re.compile(r"(?P<box>\\{1,2}(?:boxed|fbox)\s*\{)|\\[\s\S]|(?P<brace>[{}])")
 _INK = re.compile(r"\S")
 _WHOLE_BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
+# What TeX boxes without braces is one token; people mean the whole number or word
+_BARE_BOX = re.compile(r"\\{1,2}(?:boxed|fbox)(?:\s+(?=[A-Za-z])|\s*(?=[-\d(]))([-A-Za-z0-9./()%]{1,40})")
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|texttt|mathrm|mathbf|mathsf|mbox|bm)\s*\{")
 _STYLE_PREFIX = re.compile(r"\\(?:displaystyle|textstyle|bf|rm|it)(?![A-Za-z])\s*")
 
@@ -68,12 +70,21 @@ def extract_answer(text: str, fallbacks: Sequence[str] = ()) -> str | None:
     unknown = [name for name in fallbacks if name not in FALLBACKS]
     if unknown:
         raise ValueError(f"unknown fallback {unknown[0]!r}: choose from {sorted(FALLBACKS)}")
+    text = text[_end_of_thought(text) :]
     answer = _last_box(text)
+    if answer is None and (bare := _last(_BARE_BOX)(text)):
+        answer = undecorate(bare).rstrip(".") or None
     for name in fallbacks:
         if answer is None:
             found = FALLBACKS[name](text)
             answer = (undecorate(found).rstrip(".") or None) if found is not None else None
     return answer
+
+
+def _end_of_thought(text: str) -> int:
+    """Where the response begins that follows a closed ``<think>``; 0 where nothing follows it."""
+    end = text.rfind("</think>") + len("</think>")
+    return end if end >= len("</think>") and text[end:].strip() else 0
 
 
 def _last_box(text: str) -> str | None:

@@ -10,13 +10,20 @@ from spark_verl.reward.extract import extract_answer
 from spark_verl.reward.text import canonical
 from spark_verl.vocabulary import LabelForm
 
-_POSITIVE = r"yes|correct|right|true|accurate|valid"
+_POSITIVE = r"yes|correct|right|true|accurate|valid|正确|是的?|对的?"
 _NEGATIVE = (
     r"no|incorrect|wrong|false|inaccurate|invalid|in ?(?:correct|accurate|valid)"
     r"|(?:not|isn't|never) ?(?:\w+ ){0,2}(?:correct|right|true|accurate|valid)"
+    r"|不是的?|否|不正确|不对|错误?的?"
+)
+# Half a yes is no verdict
+_HEDGE = re.compile(
+    r"\b(?:part(?:ial)?ly|mostly|almost|nearly|half|somewhat|maybe|perhaps|possibly|probably)\b|部分|基本",
+    re.IGNORECASE,
 )
 _NEGATION = re.compile(r"\b(?:not|never|cannot|hardly|\w+n't)\b", re.IGNORECASE)
-_YES_NO = re.compile(rf"\b(?:(?P<no>{_NEGATIVE})|(?P<yes>{_POSITIVE}))\b", re.IGNORECASE)
+# Not \b: Chinese has no spaces between words
+_YES_NO = re.compile(rf"(?<![A-Za-z])(?:(?P<no>{_NEGATIVE})|(?P<yes>{_POSITIVE}))(?![A-Za-z])", re.IGNORECASE)
 _LEADING = re.compile(r"(yes|no)\b(?!\s*(?:/|or\b|and\b|\||\\))\W*(.*)", re.IGNORECASE | re.DOTALL)
 _OTHER_FIRST = re.compile(r"(?:or |and )?(yes|no)\b", re.IGNORECASE)
 
@@ -26,7 +33,14 @@ _WHOLE_LETTER = re.compile(
     rf"(?:(?:the |my )?(?:final |correct |better )?{_NOUN}(?: is)?:? ?)?{_LETTER}(?P<rest>[\s.:,)(\-].*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_LETTERS = re.compile(rf"(?:\b{_NOUN} |[(\[])([ABab])\b[)\]]?|\b([AB])\b")
+_LETTERS = re.compile(rf"(?:\b{_NOUN} |[(\[])([ABab])\b[)\]]?|(?<![A-Za-z0-9_])([AB])(?![A-Za-z0-9_])")
+_COMPARISON = re.compile(
+    rf"(?:{_NOUN} )?[(\[]?([AB])[)\]]? ?(?:(?:is|was|seems|looks)(?: \w+ly| much| far)? )?"
+    rf"(?:(?P<better>better than|superior to|preferable to|preferred (?:to|over)|stronger than|beats|over|>{{1,2}})"
+    rf"|worse than|inferior to|weaker than|<{{1,2}}) ?(?:{_NOUN} )?[(\[]?(?!\1)([AB])(?![A-Za-z]).*",
+    re.IGNORECASE | re.DOTALL,
+)
+_MARK = re.compile(r"\[\[([^\[\]]{1,40})\]\]")
 # "A careful look": an article; "A is right": a label
 _MEANING = re.compile(r"[(\[]?[Aa][)\]]?\s*[(\[:,-]\s*(\w+(?: \w+)?)\W*$")
 _ARTICLE = re.compile(
@@ -80,7 +94,8 @@ def parse_judgement(response: str, label_form: str, *, require_box: bool = False
     """The verdict of a judge's response.
 
     The boxed answer decides; one that is no label, or both, is no verdict, whatever the text says. Without a box the
-    last "verdict: .." / "answer is .." in the response's last 600 characters decides, or what the last line states.
+    last ``[[..]]``, else "verdict: .." / "answer is .." in the response's last 600 characters decides, or what the last
+    line states.
 
     Args:
         response: The whole response.
@@ -105,7 +120,11 @@ def parse_judgement(response: str, label_form: str, *, require_box: bool = False
         return read(canonical(boxed[:_TAIL_CHARS]))
     if require_box or "boxed{" in response:  # an empty or unclosed box is no verdict
         return None
-    return _read_prose(response[-_TAIL_CHARS:], state)
+    tail = response[-_TAIL_CHARS:]
+    if marked := [line for line in tail.splitlines() if _MARK.search(line)]:
+        labels = {read(canonical(mark)) for mark in _MARK.findall(marked[-1])}
+        return labels.pop() if len(labels) == 1 else None
+    return _read_prose(tail, state)
 
 
 def _read_prose(tail: str, state: Callable[..., str | None]) -> str | None:
@@ -145,16 +164,19 @@ def _read_yes_no(text: str) -> str | None:
         label, rest = leading[1].capitalize(), leading[2]
         other = _OTHER_FIRST.match(rest)
         # "Yes, no" is both; "No, the correct answer is 12" is No
-        return None if other and other[1].capitalize() != label else label
+        half = label == "Yes" and _HEDGE.search(rest)
+        return None if half or (other and other[1].capitalize() != label) else label
     found = {"No" if match["no"] else "Yes" for match in _YES_NO.finditer(text)}
     # "It does not match the correct one", "not wrong": a negation that belongs to no label
     if len(found) != 1 or _NEGATION.search(_YES_NO.sub("", text)):
         return None
-    return found.pop()
+    return None if found == {"Yes"} and _HEDGE.search(text) else found.pop()
 
 
 def _read_a_b(text: str) -> str | None:
     text = _ARTICLE.sub("", text)
+    if compared := _COMPARISON.fullmatch(text):
+        return (compared[1] if compared["better"] else compared[3]).upper()
     whole = _WHOLE_LETTER.fullmatch(text)
     letters = {(m[1] or m[2]).upper() for m in _LETTERS.finditer(text)}
     clear = whole and (not whole["rest"] or whole[1].isupper() or text[0] in "([")

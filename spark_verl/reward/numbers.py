@@ -1,4 +1,5 @@
-"""Numbers as people and models write them, exactly: thousands, decimals, fractions, percent, powers of ten, units.
+"""Numbers as people and models write them, exactly: thousands, decimals, fractions, percent, powers of ten, bases,
+repeating decimals, words, units.
 
 Every value is a :class:`fractions.Fraction`; a plain number, or arithmetic on plain numbers, never needs sympy.
 All functions expect :func:`spark_verl.reward.text.canonical` text.
@@ -7,10 +8,12 @@ All functions expect :func:`spark_verl.reward.text.canonical` text.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from spark_verl.reward.text import DEGREE
+from spark_verl.reward.text import DOLLAR
+from spark_verl.reward.units import Unit, currency, ratio_of, read_unit
+from spark_verl.reward.words import SCALES, number_words
 
 MAX_CHARS = 200
 """Longer texts are not read as numbers: no real answer is, and huge integers cost quadratic time."""
@@ -18,8 +21,8 @@ _MAX_EXPONENT = 400
 
 _U = r"(?:(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)(?:\.\d*)?|\.\d+)"
 _S = rf"(?:[+-]\s*)?{_U}"
-_LEAD = re.compile(r"\s*(?:\\approx|≈|approximately |approx\.? |about |exactly )?\s*")
-_SIGN = re.compile(r"\s*(?P<sign>[+-]?)\s*(?:[€£¥₹]|US|USD |EUR )?\s*(?P<sign2>[+-]?)\s*")
+_LEAD = re.compile(r"\s*(?:\\approx|≈|approximately |approx\.? |about |exactly |=)?\s*")
+_SIGN = re.compile(rf"\s*(?P<sign>[+-]?)\s*(?P<money>(?:US)?{DOLLAR}|[€£¥₹]|US|USD |EUR )?\s*(?P<sign2>[+-]?)\s*")
 _MIXED = re.compile(r"(?P<whole>\d+)\s*\\frac\s*\{\s*(?P<num>\d+)\s*\}\s*\{\s*(?P<den>\d+)\s*\}")
 _MIXED_SLASH = re.compile(r"(?P<whole>\d+)(?: and | )(?P<num>\d+) ?/ ?(?P<den>\d+)")
 _FRAC = re.compile(rf"\\frac\s*\{{\s*(?P<num>{_S})\s*\}}\s*\{{\s*(?P<den>{_S})\s*\}}")
@@ -29,46 +32,29 @@ _PLAIN = re.compile(
     r"|[eE](?P<exp2>[+-]?\d{1,4})(?![A-Za-z]))?"
 )
 _HEADS = (_MIXED, _MIXED_SLASH, _FRAC, _SLASH, _PLAIN)
+_REPEATING = re.compile(
+    r"(?P<whole>\d*)\.(?P<head>\d*)(?:\\(?:overline|bar|overset\{\.\}|dot)\s*\{?\s*(?P<period>\d+)\s*\}?"
+    r"(?P<last>\d*\\dot\s*\{?\s*\d\s*\}?)?|\((?P<period2>\d+)\)|\\ldots)(?P<more>\\ldots)?"
+)
+_DOTTED = re.compile(r"(?<=\d)[\u0307\u0305]")
 
 _PERCENT = re.compile(r"\s*(?:%|percent(?:age)?(?: points?)?|pct)\s*", re.IGNORECASE)
-# Words, perhaps with powers and slashes. One bare letter counts only after a space ("5 m"): "5m" may be algebra.
-_UNIT = re.compile(
-    r"(?:(?P<attached>°\s*[CFK]?|[A-Za-z]{2,20})|\s+(?:[A-Za-zΩ]{1,20}|\\Omega|\\mu ?[A-Za-z]{1,3}))"
-    r"(?:[ ./*-]{0,3}(?:\\cdot ?)?[A-Za-z]{1,20}|\s*\^\s*\{?-?\d\}?|°){0,8}\.?\s*"
-)
-_NOT_UNITS = frozenset(
-    "pi e i j x y z n k t a b c sin cos tan cot sec csc log ln exp sqrt mod or and to cdot times".split()
-)
-_UNIT_NAMES = {
-    name: unit
-    for unit, names in {
-        "m": "m meter meters metre metres", "cm": "cm centimeter centimeters centimetre centimetres",
-        "mm": "mm millimeter millimeters millimetre millimetres", "km": "km kilometer kilometers kilometre kilometres",
-        "in": "in inch inches", "ft": "ft foot feet", "yd": "yd yard yards", "mi": "mi mile miles",
-        "g": "g gram grams", "kg": "kg kilogram kilograms", "mg": "mg milligram milligrams",
-        "lb": "lb lbs pound pounds", "oz": "oz ounce ounces", "t": "ton tons tonne tonnes",
-        "s": "s sec secs second seconds", "min": "min mins minute minutes", "h": "h hr hrs hour hours",
-        "day": "day days", "week": "week weeks", "month": "month months", "year": "yr yrs year years",
-        "L": "L l liter liters litre litres", "mL": "mL ml milliliter milliliters millilitre millilitres",
-        "rad": "rad radian radians", DEGREE: "° deg degree degrees", "dollar": "dollar dollars USD",
-        "cent": "cent cents", "N": "N newton newtons", "J": "J joule joules", "W": "W watt watts",
-        "V": "V volt volts", "A": "A amp amps ampere amperes", "Hz": "Hz hertz", "Pa": "Pa pascal pascals",
-        "K": "K kelvin kelvins",
-        **{unit: unit for unit in (
-            "dm nm um kW MW GW mW eV keV MeV kJ MJ kN mN Wh kWh Ah mAh mA kV mV dB cc sq cu pt qt gal bar atm mol ppm "
-            "rpm mph kph kmh fps bpm psi hPa kPa MPa kHz MHz GHz KB kB MB GB TB kcal cal lm lx px sr ha"
-        ).split()},
-    }.items()
-    for name in names.split()
-}  # fmt: skip
+_SCALE = re.compile(rf"\s*({'|'.join(SCALES)})s?(?![A-Za-z])", re.IGNORECASE)
+_WORDY = re.compile(r"(?:(?:minus|negative) )?[a-z]+(?:[- ][a-z]+)*", re.IGNORECASE)
+_COMPOUND = re.compile(r"(?<=[A-Za-z\u4e00-\u9fff°'.])(?:\s*,?\s+(?:and\s+)?|(?<=[\u4e00-\u9fff°'])\s*)(?=\d)")
+_FEET = re.compile(r"(\d+)\s*'\s*(\d+)\s*(?:''|\")")
 
-WORDS = {
-    word: Fraction(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
-    )
-}
+_BASE_NAMES = {
+    name: base
+    for base, name in enumerate("two three four five six seven eight nine ten eleven twelve".split(), start=2)
+} | {"binary": 2, "octal": 8, "decimal": 10, "hexadecimal": 16, "hex": 16, "sixteen": 16}
+_BASE = rf"(?P<base>\d{{1,2}}|{'|'.join(_BASE_NAMES)})"
+_IN_BASE = re.compile(
+    rf"(?P<sign>-?)\s*(?P<open>\()?\s*(?P<digits>[0-9A-Z]+(?:\.[0-9A-Z]+)?)\s*(?(open)\))\s*"
+    rf"(?:_\s*\{{\s*(?:\(\s*|base )?{_BASE}\s*\)?\s*\}}|,? ?\(?(?:in )?(?:base[ -]?{_BASE.replace('base>', 'base2>')}"
+    rf"|{_BASE.replace('base>', 'base3>')})\)?)"
+)
+_BASE_FIRST = re.compile(rf"base[ -]?{_BASE}:? (?P<digits>[0-9A-Z]+)")
 
 
 @dataclass(frozen=True)
@@ -80,68 +66,72 @@ class Number:
         percent: Written with a percent sign.
         places: Decimal places as written, None when it is not a decimal fraction.
         digits: Significant digits as written.
-        unit: What followed it, in one spelling; "" when nothing did.
+        unit: What followed it.
+        base: Base that it was said to be written in; 0 when none was said.
+        numeral: Its digits as written in that base, or in base ten.
     """
 
     value: Fraction
     percent: bool = False
     places: int | None = None
     digits: int = 0
-    unit: str = ""
+    unit: Unit = Unit()
+    base: int = 0
+    numeral: str = ""
 
 
 def parse_number(text: str) -> Number | None:
     """Read a whole text as one number; None when it is anything else.
 
     Args:
-        text: Canonical text, e.g. ``"-1,234.50"``, ``"1\\frac{1}{2}"``, ``"3 \\times 10^{8} m/s"``, ``"12 %"``.
+        text: Canonical text, e.g. ``"-1,234.50"``, ``"1\\frac{1}{2}"``, ``"3 \\times 10^{8} m/s"``, ``"12 %"``,
+            ``"0.1\\overline{6}"``, ``"204_{5}"``, ``"3 ft 5 in"``, ``"twenty-five"``.
     """
-    if len(text) > MAX_CHARS:
+    if not text or len(text) > MAX_CHARS:
         return None
-    if text.lower() in WORDS:
-        return Number(WORDS[text.lower()])
+    if text[0].isalpha() and text[0].isascii():
+        return _base_first(text) or _in_base(text) or _words(text) or _single(text)
+    if "_" in text or "base" in text or text[-1:] == ")" or text[-3:] in ("ary", "tal"):
+        if number := _in_base(text):
+            return number
+    return _single(text) or _compound(text)
+
+
+def _single(text: str) -> Number | None:
     lead = _LEAD.match(text)
     sign = lead and _SIGN.match(text, lead.end())
     if not sign:  # both may be empty, so this is for the reader of types
         return None
     negative = (sign["sign"] == "-") != (sign["sign2"] == "-")
+    money = currency(sign["money"].strip().removeprefix("US") or "US") if sign["money"] else Unit()
+    if number := _repeating(text, sign.end(), negative):
+        return number
     for head in _HEADS:
         match = head.match(text, sign.end())
         suffix = _suffix(text[match.end() :]) if match else None
         if match is None or suffix is None:
             continue
-        number = _value(match.groupdict(), negative, *suffix)
+        scale, percent, unit = suffix
+        number = _value(match.groupdict(), negative, percent, unit or money)
         if number is not None:
-            return number
+            return number if scale == 1 else replace(number, value=number.value * scale, places=None)
     return None
 
 
-def _suffix(rest: str) -> tuple[bool, str] | None:
-    """(percent, unit) of what follows the digits; None when it is neither a percent sign nor a unit."""
+def _suffix(rest: str) -> tuple[int, bool, Unit] | None:
+    """(power of ten, percent, unit) of what follows the digits; None when it is none of these."""
+    scale = _SCALE.match(rest) if rest else None
+    factor = SCALES[scale[1].lower()] if scale else 1
+    rest = rest[scale.end() :] if scale else rest
     if not rest.strip():
-        return False, ""
+        return factor, False, Unit()
     if _PERCENT.fullmatch(rest):
-        return True, ""
-    match = _UNIT.fullmatch(rest)
-    if not match:
-        return None
-    words = rest.strip().rstrip(".")
-    if match["attached"] and words not in _UNIT_NAMES and not words.startswith(DEGREE):
-        return None
-    first = re.split(r"[^A-Za-z]", words, maxsplit=1)[0]
-    # "2 r" and "2 xy" are products; what is counted ("apples") is a word.
-    is_word = len(first) > 2 and re.search(r"[aeiouy]", first, re.IGNORECASE)
-    if first in _NOT_UNITS or (first and not is_word and _unit(first) is None):
-        return None
-    return False, " ".join(_unit(word) or word for word in words.split())
+        return factor, True, Unit()
+    unit = read_unit(rest)
+    return None if unit is None else (factor, False, unit)
 
 
-def _unit(word: str) -> str | None:
-    """The one spelling of a unit's name; "CM" is read as "cm", "M" is not "m"."""
-    return _UNIT_NAMES.get(word) or (_UNIT_NAMES.get(word.lower()) if len(word) > 1 else None)
-
-
-def _value(parts: dict[str, str | None], negative: bool, percent: bool, unit: str) -> Number | None:
+def _value(parts: dict[str, str | None], negative: bool, percent: bool, unit: Unit) -> Number | None:
     def fraction(name: str) -> Fraction | None:
         found = parts.get(name)
         # "12." is a decimal to people and not to Fraction
@@ -149,6 +139,7 @@ def _value(parts: dict[str, str | None], negative: bool, percent: bool, unit: st
 
     value, denominator = fraction("num"), fraction("den") or fraction("den2")
     written = parts["num"] or ""
+    numeral = ""
     if "den" in parts:
         if not denominator:
             return None
@@ -164,9 +155,97 @@ def _value(parts: dict[str, str | None], negative: bool, percent: bool, unit: st
         value *= Fraction(10) ** int(exponent)
         if places is not None or exponent != "0":
             places = max((places or 0) - int(exponent), 0)
+        numeral = written if exponent == "0" else ""
     if parts.get("whole"):
         value += Fraction(parts["whole"])
-    return Number(-value if negative else value, percent, places, digits, unit)
+    return Number(-value if negative else value, percent, places, digits, unit, numeral="-" * negative + numeral)
+
+
+# -- numbers that are written in another way ---------------------------------------------------------------------------
+
+
+def _repeating(text: str, start: int, negative: bool) -> Number | None:
+    """``0.1\\overline{6}``, ``0.\\dot{1}4\\dot{2}``, ``0.(3)``, ``0.333...``."""
+    text = _DOTTED.sub("", text)
+    match = _REPEATING.match(text, start)
+    suffix = _suffix(text[match.end() :]) if match else None
+    if match is None or suffix is None:
+        return None
+    head, period = match["head"], match["period"] or match["period2"]
+    if period and match["last"]:
+        period += re.sub(r"\D", "", match["last"])
+    digits = 0
+    if not period:  # the shortest block that stands there often enough to be meant
+        shown = re.fullmatch(r"(\d*?)(\d)\2{2,}|(\d*?)(\d{2,6}?)\4+", head)
+        if shown is None:
+            return None
+        head, period = (shown[1], shown[2]) if shown[2] else (shown[3], shown[4])
+    value = Fraction(int(match["whole"] or 0)) + Fraction(int(head or 0), 10 ** len(head))
+    value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(head))
+    return Number(-value if negative else value, suffix[1], None, digits, suffix[2])
+
+
+def _in_base(text: str) -> Number | None:
+    """``204_{5}``, ``(204)_5``, ``204 in base 5``, ``1010 (binary)``."""
+    match = _IN_BASE.fullmatch(text)
+    if not match or not (match["open"] or match["digits"][0].isdigit()):
+        return None
+    return _based(match["digits"], match["base"] or match["base2"] or match["base3"], match["sign"] == "-")
+
+
+def _base_first(text: str) -> Number | None:
+    match = _BASE_FIRST.fullmatch(text)
+    return _based(match["digits"], match["base"], negative=False) if match else None
+
+
+def _based(digits: str, name: str, negative: bool) -> Number | None:
+    base = _BASE_NAMES.get(name) or int(name)
+    whole, _, part = digits.partition(".")
+    try:
+        value = Fraction(int(whole + part, base), base ** len(part))
+    except ValueError:  # a digit that the base has not, or no such base
+        return None
+    numeral = ("-" if negative else "") + digits.lstrip("0")
+    return Number(-value if negative else value, base=base, numeral=numeral)
+
+
+def _words(text: str) -> Number | None:
+    """``twenty-five``, ``two million dollars``; a unit has to be one that is known, so that "a circle" stays words."""
+    if not _WORDY.fullmatch(text) and not _WORDY.match(text):
+        return None
+    value = number_words(text)
+    if value is not None:
+        return Number(value)
+    words = text.split()
+    for end in range(min(len(words) - 1, 8), 0, -1):
+        value = None if words[0].lower() in ("a", "an", "half") else number_words(" ".join(words[:end]))
+        if value is not None:
+            suffix = _suffix(" " + " ".join(words[end:]))
+            return Number(value * suffix[0], suffix[1], unit=suffix[2]) if suffix and suffix[2] else None
+    return None
+
+
+def _compound(text: str) -> Number | None:
+    """``3 ft 5 in``, ``2 hours and 30 minutes``, ``5'3"``: one quantity in several units, the largest first."""
+    text = _FEET.sub(r"\1 ft \2 in", text)
+    parts = _COMPOUND.split(text)
+    if not 2 <= len(parts) <= 4:
+        return None
+    numbers = [_single(part.replace("''", "arcsec").replace("'", "arcmin")) for part in parts]
+    if not all(numbers):
+        return None
+    found = [number for number in numbers if number]
+    first = found[0].unit
+    same = all(n.unit.dimensions == first.dimensions and n.unit.dimensions and not n.unit.words for n in found)
+    falling = all(a.unit.factor > b.unit.factor for a, b in zip(found, found[1:], strict=False))
+    if not same or not falling or any(number.value < 0 for number in found[1:]):
+        return None
+    sign = -1 if found[0].value < 0 else 1
+    total = sum((abs(number.value) * number.unit.factor for number in found), Fraction(0))
+    return Number(sign * total, unit=Unit(first.dimensions))
+
+
+# -- equality ----------------------------------------------------------------------------------------------------------
 
 
 def numbers_equal(answer: Number, truth: Number, tolerance: float | None = None) -> bool:
@@ -174,15 +253,22 @@ def numbers_equal(answer: Number, truth: Number, tolerance: float | None = None)
 
     Exact, except for what writing a decimal does to a number: a decimal with at least six significant digits equals
     the exact number that it is the correct rounding of (0.333333 is 1/3, 0.33 is not), and a difference below 1e-9 of
-    the value is floating-point noise. A percent sign or a unit on one side only is ignored; 50 % is also 0.5.
+    the value is floating-point noise. A percent sign, a unit or a base on one side only is ignored, unless the unit
+    says a direction; 50 % is also 0.5.
 
     Args:
         answer: The model's number.
         truth: The ground truth.
         tolerance: Largest accepted difference relative to the truth, for data sets that ask for one.
     """
-    if answer.unit and truth.unit and _units_differ(answer.unit, truth.unit):
+    if answer.base != truth.base and not (answer.base and truth.base):
+        bare = not (answer.percent or truth.percent or answer.unit or truth.unit)
+        return bare and answer.numeral.replace(",", "") == truth.numeral.replace(",", "")
+    unit = ratio_of(answer.unit, truth.unit)
+    if unit is None or (answer.percent and truth.unit) or (truth.percent and answer.unit):
         return False
+    if unit != 1:
+        answer = replace(answer, value=answer.value * unit, places=None)
     pairs = [(answer.value, truth.value)]
     if answer.percent != truth.percent:
         pairs.append((answer.value / (100 if answer.percent else 1), truth.value / (100 if truth.percent else 1)))
@@ -195,18 +281,15 @@ def _close(a: Fraction, t: Fraction, answer: Number, truth: Number, tolerance: f
     difference = abs(a - t)
     if tolerance and difference <= Fraction(tolerance) * abs(t):
         return True
-    for number in (answer, truth):
-        if number.places is None:
-            continue
-        shift = 2 if number.percent else 0
-        if number.digits >= 6 and difference <= Fraction(1, 2 * 10 ** (number.places + shift)):
-            return True
-        if difference <= abs(t) / 10**9:
-            return True
-    return False
+    return any(is_rounding(number, difference) or _is_noise(number, difference, t) for number in (answer, truth))
 
 
-def _units_differ(a: str, b: str) -> bool:
-    known = set(_UNIT_NAMES.values())
-    # Words for what is counted ("apples", "students") say little; units of measure say everything.
-    return a != b and a in known and b in known
+def is_rounding(number: Number, difference: Fraction) -> bool:
+    """Whether a number, as written with its digits, is the correct rounding of one that differs by so much."""
+    if number.places is None or number.digits < 6:
+        return False
+    return difference <= Fraction(1, 2 * 10 ** (number.places + (2 if number.percent else 0)))
+
+
+def _is_noise(number: Number, difference: Fraction, truth: Fraction) -> bool:
+    return number.places is not None and difference <= abs(truth) / 10**9

@@ -93,10 +93,14 @@ class SymbolicPool:
         if worker is None or not worker.alive or worker.calls >= _CALLS_PER_PROCESS:
             if worker := self._workers.pop(slot, None):
                 worker.close()
-            try:
-                self._workers[slot] = Worker(self._server, self.options.memory_mb)
-            except (EOFError, OSError) as error:
-                _warn_once(f"no process could be started: {type(error).__name__}: {error}")
+            for last_try in (False, True):  # that the server was killed may show only when it is asked
+                try:
+                    self._workers[slot] = Worker(self._server, self.options.memory_mb)
+                    break
+                except (EOFError, OSError) as error:
+                    # An interpreter that ends kills the server, which is nobody's fault
+                    if last_try and threading.main_thread().is_alive():
+                        _warn_once(f"no process could be started: {type(error).__name__}: {error}")
         return self._workers.get(slot)
 
     def _compare(self, slot: int, answer: str, truth: str) -> str:

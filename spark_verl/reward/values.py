@@ -1,40 +1,53 @@
 """What kind of thing is an answer? The first reader that understands it says so.
 
-A kind of its own is a member of :class:`Kind`, a reader in :func:`read`, and rules in
+A kind of its own is a member of :class:`Kind`, a reader in :data:`READERS`, and rules in
 :mod:`spark_verl.reward.equality` for the pairs of kinds that can be the same thing.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from spark_verl.reward.expression import MalformedError, UnreadableError, evaluate
+from spark_verl.reward.expression import MalformedError, UnreadableError
+from spark_verl.reward.intervals import read_intervals
+from spark_verl.reward.names import read_name
 from spark_verl.reward.numbers import Number, parse_number
+from spark_verl.reward.points import constant, evaluate
+from spark_verl.reward.relations import read_relations
+from spark_verl.reward.times import read_date, read_time
+from spark_verl.reward.units import Unit, read_unit
+from spark_verl.reward.words import has_words, is_words, plain
 
-EQUATION = re.compile(r"(?<![<>!=:\\])=(?!=)")
-VARIABLE = re.compile(
-    r"\s*(?:[A-Za-z](?:_\{?\w{1,8}\}?)?'?|\\[a-z]{2,8}|[A-Za-z] ?\([A-Za-z0-9, ]{1,12}\)|[A-Za-z]{2,3})\s*"
-)
 PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])")
-_SEVERAL = re.compile(r"[,;]| (?:and|or) |\\pm")
-CONJUNCTION = re.compile(r",? (?:and|or) |;")
-NUMERIC_NAMES = frozenset(
-    "e i j pi sqrt root cbrt sin cos tan cot sec csc arcsin arccos arctan asin acos atan sinh cosh tanh log ln lg exp "
-    "abs max min gcd lcm mod floor ceil binom".split()
-)
-"""Names that may stand in an expression whose value is a number."""
+_SEVERAL = re.compile(r"[,;&]| (?:and|or) |\\pm")
+CONJUNCTION = re.compile(r",? (?:and|or) |;| ?& ?")
 
-_PLAIN_TEXT = re.compile(r"[^\W\d_](?:[^\W\d_]|[ '\-.,&()])*")
-# Short words that are no products of variables
-_SHORT_WORDS = frozenset("no up in on it he we am pm ok tv us uk of to by".split())
-_ARTICLE = re.compile(r"(?:the|an?) ", re.IGNORECASE)
-_RATIO = re.compile(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*")
-_MATRIX = re.compile(r"\s*\\begin\{[pbvBV]?matrix\}(.{1,2000}?)\\end\{[pbvBV]?matrix\}\s*", re.DOTALL)
-_BRACKETS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}"}
+_EMPTY = re.compile(
+    r"\\emptyset|\\?\{ ?\\?\}"
+    r"|(?:there (?:is|are) )?no (?:real |such |valid |possible )?(?:solutions?|values?|roots?|numbers?)(?: exists?)?"
+    r"|(?:the )?(?:empty|null)(?: set)?|none|无实?数?解|空集",
+    re.IGNORECASE,
+)
+_SETS = re.compile(r"\\cup|\\cap|\\infty|\\mathbb\{R\}|\\setminus|[)\]] ?U ?[(\[]|\ball real|全体实数", re.IGNORECASE)
+_RATIO = re.compile(r"[^:,;=<>]{1,40}(?: ?: ?| is to )[^:,;=<>]{1,40}(?: ?: ?[^:,;=<>]{1,40})*")
+_MATRIX = re.compile(r"\\begin\{[pbvBV]?matrix\}(.{1,2000}?)\\end\{[pbvBV]?matrix\}", re.DOTALL)
+_SERIES = {
+    "-": re.compile(r"(?<=[\w)%}°'.]) ?- ?| (?:to|through|until) "),
+    "*": re.compile(r" ?\\times ?|(?<=\d) ?[x*] ?(?=\d)| by "),
+    ">": re.compile(r" ?\\to ?| ?-+> ?"),
+}
+_BRACKETS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "\\langle": "\\rangle"}
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_TAIL = re.compile(
+    r"(.*(?:[\d)}]|\\pi)) ?"
+    r"((?:(?:sq|square|cubic|cu)\.? )?(?:[A-Za-z]{2,12}|m(?= ?\^)|(?<= )m|°|[\u4e00-\u9fff]{1,4})(?: ?\^ ?\{\d\})?)"
+)
+_TRIGONOMETRY = re.compile(r"sin|cos|tan|cot|sec|csc")
+_ORDINAL = re.compile(r"\d{1,4} ?(?:st|nd|rd|th)", re.IGNORECASE)
 _MAX_DEPTH, _MAX_ITEMS = 3, 64
 
 
@@ -43,18 +56,32 @@ class Kind(Enum):
 
     NUMBER = "number"
     """A number, or arithmetic on numbers: a :class:`spark_verl.reward.numbers.Number`."""
+    TIME = "time"
+    """A time of day: a :class:`spark_verl.reward.times.Time`."""
+    DATE = "date"
+    """A :class:`spark_verl.reward.times.Date`."""
+    EMPTY = "empty"
+    """No solution: None."""
     WORDS = "words"
-    """Ordinary words: their :func:`plain` text."""
+    """Ordinary words, perhaps with numbers or symbols among them: their :func:`plain` text."""
+    NAME = "name"
+    """Letters in their order: a :class:`spark_verl.reward.names.Name`."""
     RATIO = "ratio"
-    """``1:2``: two integers."""
+    """``1:2``: its terms."""
+    SERIES = "series"
+    """Numbers or letters joined by dashes, times or arrows: a range, a size, an order. The sign, then the items."""
     MATRIX = "matrix"
     """Rows of values."""
+    RELATION = "relation"
+    """Equations and inequalities: :class:`spark_verl.reward.relations.Relations`."""
+    INTERVALS = "intervals"
+    """A set of real numbers: see :mod:`spark_verl.reward.intervals`."""
     SEQUENCE = "sequence"
     """At least two things in a list, set, tuple or interval: a :class:`Sequence`."""
     MALFORMED = "malformed"
     """Numbers and operators without a value (``12+``): None."""
     EXPRESSION = "expression"
-    """Anything else: None."""
+    """Anything else that is no words: what is left without its unit, and the :class:`Unit`."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +98,13 @@ class Sequence:
 
     @property
     def form(self) -> str:
-        """The brackets as far as they mean anything: a set is a bare list."""
-        return "" if self.brackets == "{" else self.brackets
+        """The brackets as far as they mean anything: three things between "[" and "]" are no interval."""
+        return "(" if self.brackets == "[" and len(self.items) > 2 else self.brackets
 
     @property
     def ordered(self) -> bool:
         """Whether the order of the items counts."""
-        return self.form in ("(", "[", "(]", "[)")
+        return self.form not in ("", "{")
 
 
 @dataclass(frozen=True)
@@ -102,12 +129,9 @@ def read(text: str, depth: int = 0) -> Value:
         text: Canonical text (see :mod:`spark_verl.reward.text`).
         depth: How many sequences and matrices it stands in.
     """
-    if (number := parse_number(text)) is not None:
-        return Value(Kind.NUMBER, text, number)
-    if is_words(text):
-        return Value(Kind.WORDS, text, plain(text))
-    if ratio := _RATIO.fullmatch(text):
-        return Value(Kind.RATIO, text, (int(ratio[1]), int(ratio[2])))
+    for kind, reads in READERS:
+        if (content := reads(text)) is not None:
+            return Value(kind, text, content)
     if depth < _MAX_DEPTH and (rows := _matrix(text, depth + 1)):
         return Value(Kind.MATRIX, text, rows)
     sequence = read_sequence(text, depth + 1) if depth < _MAX_DEPTH else None
@@ -119,30 +143,80 @@ def read(text: str, depth: int = 0) -> Value:
             return Value(Kind.MALFORMED, text)
         except UnreadableError:
             pass
-    return Value(Kind.EXPRESSION, text) if sequence is None else Value(Kind.SEQUENCE, text, sequence)
+    if sequence is not None:
+        return Value(Kind.SEQUENCE, text, sequence)
+    base, unit = _measured(text)
+    if not unit and has_words(text):
+        return Value(Kind.WORDS, text, plain(text))
+    return Value(Kind.EXPRESSION, text, (base, unit))
 
 
-# -- words -------------------------------------------------------------------------------------------------------------
+# -- readers -----------------------------------------------------------------------------------------------------------
 
 
-def is_words(text: str) -> bool:
-    """Whether a text is ordinary words rather than algebra: "xy" and "abc" may be products."""
-    if not _PLAIN_TEXT.fullmatch(text):
-        return False
-    words = [word.lower() for word in re.findall(r"[^\W\d_]+", text)]
-    return any(len(word) > 1 and word not in NUMERIC_NAMES for word in words) and any(
-        (len(word) > 2 and re.search(r"[aeiouy]|[^a-z]", word)) or word in _SHORT_WORDS for word in words
-    )
+def _words(text: str) -> str | None:
+    return plain(text) if is_words(text) or _ORDINAL.fullmatch(text) else None
 
 
-def without_article(text: str) -> str:
-    """A text in small letters, without "the" or "a" at its beginning."""
-    return _ARTICLE.sub("", text, count=1).casefold() if _ARTICLE.match(text) else text.casefold()
+def _empty(text: str) -> bool | None:
+    return True if _EMPTY.fullmatch(text) else None
 
 
-def plain(text: str) -> str:
-    """An ordinary text without case, article, hyphens, punctuation and superfluous spaces."""
-    return " ".join(re.sub(r"[\-.,&()]", " ", without_article(text)).replace("'", "").split())
+def _ratio(text: str) -> tuple[str, ...] | None:
+    if (":" not in text and " is to " not in text) or text.startswith("\\{") or not _RATIO.fullmatch(text):
+        return None
+    terms = tuple(term.strip() for term in re.split(r":| is to ", text))
+    depths = [term.count(opening) - term.count(closing) for term in terms for opening, closing in ("()", "{}", "[]")]
+    plain_terms = all(constant(term) is not None or re.fullmatch(r"[A-Za-z]", term) for term in terms)
+    return terms if len(terms) <= 8 and not any(depths) and plain_terms else None
+
+
+def _series(text: str) -> tuple[str, tuple[Number | str, ...]] | None:
+    """``10-20``, ``43.2%-63.6%``, ``3 x 4``, ``5 to 10 cm``, ``A-C-B``, ``C \\to A``."""
+    if len(text) > 100:
+        return None
+    for sign, pattern in _SERIES.items():
+        parts = pattern.split(text)
+        if len(parts) < 2 or not all(parts):
+            continue
+        if len(parts) > 2 and sign != "*" and all(re.fullmatch("[A-Z]", part) for part in parts):
+            return sign, tuple(parts)
+        if sign == ">":
+            return sign, tuple(plain(part) for part in parts)
+        numbers = [parse_number(part) if part[:1] not in "+-" else None for part in parts]
+        if all(numbers):
+            return sign, tuple(number for number in numbers if number)
+    return None
+
+
+def _sets(text: str) -> Any:
+    return read_intervals(text) if _SETS.search(text) else None
+
+
+READERS: list[tuple[Kind, Callable[[str], Any]]] = [
+    (Kind.NUMBER, parse_number),
+    (Kind.TIME, read_time),
+    (Kind.DATE, read_date),
+    (Kind.EMPTY, _empty),
+    (Kind.NAME, read_name),
+    (Kind.INTERVALS, _sets),
+    (Kind.SERIES, _series),
+    (Kind.WORDS, _words),
+    (Kind.RATIO, _ratio),
+    (Kind.RELATION, read_relations),
+]
+"""In this order; each gives what a value holds, or None for what it does not understand."""
+
+
+def _measured(text: str) -> tuple[str, Unit]:
+    """A constant and its unit: ``36\\pi cm^2``; the text alone where there is no unit."""
+    match = _TAIL.fullmatch(text)
+    unit = match and read_unit(" " + match[2])
+    if not match or not unit or not unit.dimensions or unit.words or constant(match[1]) is None:
+        return text, Unit()
+    if "°" in match[2] and _TRIGONOMETRY.search(match[1]):
+        return text, Unit()
+    return match[1].strip(), unit
 
 
 # -- matrices and sequences --------------------------------------------------------------------------------------------
@@ -159,22 +233,25 @@ def _matrix(text: str, depth: int) -> tuple[tuple[Value, ...], ...] | None:
 
 
 def read_sequence(text: str, depth: int = 1) -> Sequence | None:
-    """Items of a list, set, tuple or interval, without ``x =``; ``\\pm`` opens into its two values.
+    """Items of a list, set, tuple or interval; ``\\pm`` opens into its two values.
 
     Returns:
         None for fewer than two items, and for more than anybody compares.
     """
     if not _SEVERAL.search(text):
         return None
-    brackets, inner = _between_brackets(text)
+    negative = text[:1] == "-" and text[1:].lstrip()[:1] == "("
+    brackets, inner = _between_brackets(text[1:].lstrip() if negative else text)
     items = _split(inner)
     if items is None or (brackets and len(items) < 2):
         brackets, items = "", _split(text) or [text]
-    if not brackets and len(items) == 1:
-        items = CONJUNCTION.split(items[0])
+    elif negative:
+        items = [f"-({item})" for item in items]
+    items = [re.sub(r"^(?:and|or) ", "", item.strip()) for item in items]
+    if not brackets:
+        items = [part.strip() for item in items for part in CONJUNCTION.split(item)]
     values: list[str] = []
     for item in items:
-        item = without_variable(re.sub(r"^(?:and|or) ", "", item.strip()))
         parts = PLUS_MINUS.split(item)
         if len(parts) == 2 and brackets in ("", "{"):
             values += [f"{parts[0]}+{parts[1]}".lstrip("+").strip(), f"{parts[0]}-{parts[1]}"]
@@ -189,16 +266,11 @@ def _between_brackets(text: str) -> tuple[str, str]:
     """(brackets, what is between them); ("", text) where there are none around it."""
     brackets, inner = "", text
     for opening, closing in _BRACKETS.items():
-        if text.startswith(opening) and text[-1:] in (")", "]", "}"):
-            brackets = opening.lstrip("\\") + (text[-1] if text[-1] != closing[-1] else "")
-            inner = text[len(opening) : -2 if text.endswith("\\}") else -1]
-    return brackets, inner
-
-
-def without_variable(item: str) -> str:
-    """What ``x = 5`` says of x."""
-    parts = EQUATION.split(item)
-    return parts[1].strip() if len(parts) == 2 and VARIABLE.fullmatch(parts[0]) else item
+        if text.startswith(opening) and text.endswith((")", "]", "}", "\\rangle")):
+            end = "\\rangle" if text.endswith("\\rangle") else text[-1]
+            brackets = opening.lstrip("\\") + (end if end != closing.removeprefix("\\") and end != closing else "")
+            inner = text[len(opening) : -2 if text.endswith("\\}") else -len(end)]
+    return brackets.replace("langle", "("), inner.strip()
 
 
 def _split(text: str) -> list[str] | None:

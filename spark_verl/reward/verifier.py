@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from spark_verl.vocabulary import UNDECIDED, Status
 MAX_SYMBOLIC_CHARS = 2000
 """Longer answers are never given to sympy. No real answer is that long, and a wrong one costs nothing this way."""
 
+_MISSING = ("nan", "<na>")
+"""What pandas makes of an answer that is not there."""
 _TAG = re.compile(r"\s*<answer>([\s\S]*)</answer>\s*", re.IGNORECASE)
 
 
@@ -57,7 +60,8 @@ def verify(
     Args:
         response: The whole response.
         ground_truth: As the data set has it: bare, ``\\boxed{..}``, ``.. #### 18``, ``<answer>..</answer>``, a letter,
-            plain text, or several accepted answers as a list, array or JSON list.
+            plain text, or several accepted answers as a list, array or JSON list. Nothing to compare with (None, NaN,
+            an empty text) is status ``error``: undecided, never wrong.
         choices: Options of a multiple-choice question, ``{"A": "red", ..}`` or in order.
         tolerance: Largest accepted difference relative to the truth; None for exact.
         fallbacks: Where to look when there is no box, see :func:`spark_verl.reward.extract.extract_answer`.
@@ -157,13 +161,16 @@ def accepted_answers(ground_truth: Any) -> list[str]:
         return accepted_answers(ground_truth.tolist())
     if isinstance(ground_truth, Sequence | set | frozenset) and not isinstance(ground_truth, bytes):
         return [text for item in ground_truth for text in accepted_answers(item)]
-    if isinstance(ground_truth, float) and ground_truth.is_integer():
-        return [str(int(ground_truth))]
+    if isinstance(ground_truth, float):
+        whole = math.isfinite(ground_truth) and ground_truth.is_integer()
+        return [] if math.isnan(ground_truth) else [str(int(ground_truth) if whole else ground_truth)]
     return [str(ground_truth)]
 
 
 def _accepted_texts(text: str) -> list[str]:
     text = text.strip()
+    if text.lower() in _MISSING:
+        return []
     if text.startswith('["') and text.endswith('"]'):
         try:
             return [answer for item in json.loads(text) for answer in accepted_answers(item)]

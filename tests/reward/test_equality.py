@@ -3,9 +3,12 @@ r"""Tables: (answer, ground truth, correct, why). Decided without algebra, unles
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spark_verl.reward import verify
 from spark_verl.reward.equality import compare
+from spark_verl.reward.text import canonical
 
 PLAIN_NUMBERS = [
     ("12", "12", True, "same"),
@@ -102,7 +105,7 @@ PERCENT_UNITS = [
     ("5 centimeters", "5 cm", True, "unit in words"),
     ("5 cm", "5 mm", False, "units differ"),
     ("5 apples", "5", True, "what is counted"),
-    ("5 students", "5 children", True, "words for what is counted say little"),
+    ("5 students", "5 children", False, "other things are counted"),
     ("6 apples", "5", False, "other count"),
     (r"12 \text{ cm}^2", "12", True, "square unit"),
     (r"9.8 \text{ m/s}^2", "9.8", True, "compound unit"),
@@ -192,7 +195,7 @@ CHOICES = [
     ("CA", "AC", True, "several letters, other order"),
     ("A and C", "A, C", True, "several letters in words"),
     ("A, B", "AC", False, "other letters"),
-    ("A", "AC", None, "a part of several letters may be algebra"),
+    ("A", "AC", False, "a part of several letters"),
 ]
 
 WORDS = [
@@ -227,9 +230,9 @@ SEQUENCES = [
     ("(2, 1)", "(1, 2)", False, "pairs have order"),
     ("(1/2, 2)", "(0.5, 2)", True, "elements by value"),
     ("[1, 2]", "[1, 2]", True, "interval"),
-    ("[1, 2]", "(1, 2)", None, "kinds of brackets differ: algebra decides"),
+    ("[1, 2]", "(1, 2)", False, "kinds of brackets differ"),
     ("[0,100)", "(0,100]", False, "a comma between bounds separates no thousands"),
-    ("[0,100]", "(0,100)", None, "nor here"),
+    ("[0,100]", "(0,100)", False, "nor here"),
     ("x = 1, x = 2", "1, 2", True, "variables in front"),
     ("x=1 or x=2", "1, 2", True, "variables and or"),
     (r"\pm 3", "3, -3", True, "plus-minus"),
@@ -330,20 +333,15 @@ def test_tolerance_only_when_asked_for(answer, truth, tolerance, correct):
     assert compare(answer, truth, tolerance=tolerance) is correct
 
 
-@pytest.mark.parametrize(
-    "answer, truth, correct",
-    [
-        ("42", "B", True),
-        ("41", "B", False),
-        ("42.0", "B", True),
-        ("B", "42", True),
-        ("A", "42", False),
-        ("(B) 42", "B", True),
-        ("A", "B", False),
-    ],
-)
-@pytest.mark.parametrize(
-    "choices", [["41", "42"], ["A. 41", "B. 42"], {"A": "41", "B": "42"}, {"(A)": "41", "(B)": "42"}]
-)
-def test_options_given(answer, truth, correct, choices):
-    assert compare(answer, truth, choices=choices) is correct
+PIECES = (
+    r"\frac { } ( ) [ ] \{ \} \sqrt 1 2 12 0.3 x y i e \pi ' ^ _ , ; and or = < \le \in \cup \infty - + * / ! % ° | "
+    r"cm m A B AB \angle ... \overline : \pm \begin{cases} \\ & \end{cases} \begin{pmatrix} \end{pmatrix} base f( "
+    r"twenty-five am July 4 \mathbb{R} \setminus \binom \lfloor 答案 厘米 或 \langle \dot $ € ** Yes north \emptyset"
+).split(" ")
+TEXTS = st.lists(st.sampled_from([*PIECES, " "]), max_size=14).map("".join)
+
+
+@given(TEXTS, TEXTS)
+def test_never_raises_and_takes_a_text_for_itself(a, b):
+    assert compare(a, b) in (True, False, None)
+    assert compare(a, a) is not False or not canonical(a)

@@ -19,7 +19,7 @@ from spark_verl.reward.pool import SymbolicPool, get_pool
 from spark_verl.reward.processes import ForkServer, TaskError, Worker
 
 OPTIONS = RewardOptions(timeout_s=1.0, num_workers=2)
-HONEST = (r"\boxed{\ln(2)+\ln(3)}", r"\ln(6)")
+HONEST = (r"\boxed{\sum_{k=1}^{3} k}", "6")
 
 BOMBS = [
     (r"9^{9^{9^{9}}} \pi", "a tower of powers"),
@@ -95,7 +95,7 @@ def test_from_threads(pool):
     verdicts = []
 
     def work(i):
-        verdicts.append(verify(rf"\boxed{{\ln({i + 1})+\ln(3)}}", r"\ln(6)", options=OPTIONS).correct)
+        verdicts.append(verify(rf"\boxed{{\sum_{{k=1}}^{{{i + 1}}} k}}", "6", options=OPTIONS).correct)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for thread in threads:
@@ -125,7 +125,7 @@ def test_workers_killed_from_outside_are_replaced(pool):
     for pid in pool.pids():
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.3)
-    assert verify(r"\boxed{\ln(5)+\ln(3)}", r"\ln(15)", options=OPTIONS).correct
+    assert verify(r"\boxed{\sum_{k=1}^{4} k}", "10", options=OPTIONS).correct
     assert honest_seconds(pool) < 3 * slack()
 
 
@@ -133,7 +133,7 @@ def test_a_server_killed_from_outside_is_replaced(pool):
     before = pool.pids()
     pool._server._process.kill()
     assert _gone(before), "its workers end with it"
-    assert verify(r"\boxed{\ln(5)+\ln(11)}", r"\ln(55)", options=RewardOptions(timeout_s=20)).correct
+    assert verify(r"\boxed{\sum_{k=1}^{5} k}", "15", options=RewardOptions(timeout_s=20)).correct
     assert honest_seconds(pool) < 3 * slack()
 
 
@@ -191,7 +191,7 @@ import os, sys, time
 from spark_verl.reward import verify
 from spark_verl.reward.pool import SymbolicPool, get_pool
 print("started", flush=True)          # no __main__ guard: a child that runs this file again prints it again
-assert verify(r"\boxed{\ln(2)+\ln(3)}", r"\ln(6)").correct
+assert verify(r"\boxed{\sum_{k=1}^{3} k}", "6").correct
 print(*get_pool().pids(), flush=True)
 if len(sys.argv) > 1:
     time.sleep(60)
@@ -278,7 +278,7 @@ def test_a_forked_process_has_a_pool_of_its_own(pool):
     assert verify(*HONEST, options=OPTIONS).correct
     child = os.fork()
     if child == 0:
-        right = verify(r"\boxed{\ln(5)+\ln(7)}", r"\ln(35)", options=RewardOptions(timeout_s=30)).correct
+        right = verify(r"\boxed{\sum_{k=1}^{6} k}", "21", options=RewardOptions(timeout_s=30)).correct
         os._exit(0 if right else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert honest_seconds(pool) < 5 * slack(), "its end leaves the parent's processes alone"
