@@ -7,7 +7,7 @@ or would teach nothing and say nothing.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from spark_verl.data.errors import RowError, said, shown
 from spark_verl.data.rows import MEDIA, Columns, compare_images, look
 from spark_verl.data.samples import existing_file, open_sample
+from spark_verl.data.sources import python_row
 from spark_verl.data.verl_class import VerlRows, images_of
 
 
@@ -205,9 +206,12 @@ class _Check:
             verl_rows, broken = VerlRows(table, self._data, self._model), None
         except Exception as error:  # whatever a user's file makes verl, datasets or Arrow raise
             verl_rows, broken = None, error
-        for index, (number, row) in enumerate(zip(numbers, table.to_pylist(), strict=True)):
+        for index, number in enumerate(numbers):
             seen.rows += 1
             try:
+                row = python_row(table.slice(index, 1))
+                if isinstance(row, RowError):
+                    raise row
                 self._check_row(row, index, verl_rows, seen)
                 if broken:
                     raise RowError("unreadable", f"verl cannot read the file: {said(broken)}")
@@ -215,7 +219,7 @@ class _Check:
                 before = findings.get(error.reason)
                 findings[error.reason] = (*before[:2], before[2] + 1) if before else (number, error, 0)
 
-    def _check_row(self, row: dict[str, Any], index: int, verl_rows: VerlRows | None, seen: Sampled) -> None:
+    def _check_row(self, row: Mapping[str, Any], index: int, verl_rows: VerlRows | None, seen: Sampled) -> None:
         found = look(row, self._columns)
         seen.most_pixels = max(seen.most_pixels, found.pixels)
         seen.unlabelled += not found.labelled

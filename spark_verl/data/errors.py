@@ -54,7 +54,7 @@ class RowError(Exception):
 REASONS = {
     "bad_record": "not a JSON object",
     "missing_field": "a field is missing or has the wrong type",
-    "bad_text": "a text that is not valid Unicode",
+    "bad_text": "a text that is not valid Unicode, or a value that Python does not have",
     "bad_message": "the chat message cannot be read",
     "empty_question": "no question",
     "no_answer": "no answer is given (null)",

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spark_verl.data.errors import RowError, UsageError, shown
+from spark_verl.data.errors import RowError, UsageError, said, shown
 
 SUFFIXES = (".parquet", ".jsonl", ".json")
 
@@ -176,8 +176,8 @@ def open_parquet(file: Path) -> pq.ParquetFile:
 
 def parquet_rows(
     file: Path, columns: Sequence[str] | None = None, wanted: Container[int] | None = None, start: int = 0
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows of a parquet file in order, each with its number.
+) -> Iterator[tuple[int, Mapping[str, Any] | RowError]]:
+    """Rows of a parquet file in order, each with its number; an error where a value is none in Python.
 
     Args:
         file: The file.
@@ -191,7 +191,16 @@ def parquet_rows(
     for first, batch in parquet_batches(file, columns, wanted, start):
         for number in range(first, first + len(batch)):
             if wanted is None or number in wanted:
-                yield number, batch.slice(number - first, 1).to_pylist()[0]
+                yield number, python_row(batch.slice(number - first, 1))
+
+
+def python_row(row: pa.RecordBatch | pa.Table) -> Mapping[str, Any] | RowError:
+    """One row of Arrow in Python's types."""
+    try:
+        return row.to_pylist()[0]
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        # Text in another encoding; a date that Python does not have.
+        return RowError("bad_text", said(error))
 
 
 def parquet_batches(
