@@ -101,19 +101,21 @@ def check_data(config: DictConfig, rows: int, unlabelled: bool = False) -> None:
         FileNotFoundError, ValueError: See :func:`check_file` and :func:`data_files`; also where files of one list do
             not fit together, where prompts are too long, or where the rows do not fill a batch.
     """
+    if not rows:
+        return
     data = DictConfig(OmegaConf.to_container(config.data, resolve=True))
     columns = Columns(
         prompt=data.prompt_key,
-        media={kind: data[f"{kind}_key"] for kind in MEDIA},
+        media={kind: data.get(f"{kind}_key", f"{kind}s") for kind in MEDIA},
         truths=not OmegaConf.select(config, "reward.custom_reward_function.path"),
         unlabelled=unlabelled,
     )
     model = _load_model(config)
     for key in ("train_files", "val_files"):
         check = _Check(data, columns, rows, model)
-        files = [Path(file) for file in data_files(config, key) if "://" not in file]
-        seen = [check.check(file) for file in files] if rows else []
-        if not seen or len(files) < len(data_files(config, key)):
+        files = data_files(config, key)
+        seen = [check.check(Path(file)) for file in files if "://" not in file]
+        if len(seen) < len(files):  # how many rows the others have is not known
             continue
         if model is None:
             check_images(config, max(each.most_pixels for each in seen))
@@ -172,7 +174,8 @@ class _Check:
 
     def __init__(self, data: DictConfig, columns: Columns, rows: int, model: Any = None) -> None:
         self._data, self._columns, self._rows, self._model = data, columns, rows, model
-        self._first: tuple[Path, pa.Table] | None = None
+        self._first: dict[str, tuple[Path, pa.Table]] = {}
+        """Column to the first file that has it, and a row of it."""
 
     def check(self, path: Path) -> Sampled:
         """Check one file, and that it can be joined with the first one.
@@ -187,7 +190,8 @@ class _Check:
             raise ValueError(f"{path}: {error}") from error
         seen, findings = Sampled(total), {}
         for numbers, table in chunks:
-            self._fits_first(path, table)
+            if not seen.rows:
+                self._check_types(path, table.slice(0, 1))
             self._check_rows(numbers, table, seen, findings)
         lines = [
             f"{path}, row {number}: {error.detail}"
@@ -253,19 +257,17 @@ class _Check:
                 )
             seen.too_long += 1
 
-    def _fits_first(self, path: Path, table: pa.Table) -> None:
+    def _check_types(self, path: Path, row: pa.Table) -> None:
         """verl joins the files of a list, which needs the same types."""
-        if self._first is None:
-            self._first = path, table
-        first, other = self._first
-        for name in table.schema.names:
-            if name not in other.schema.names or first == path:
-                continue
-            parts = [datasets.Dataset(part.select([name]).slice(0, 1)) for part in (other, table)]
+        for name in row.schema.names:
+            first, other = self._first.setdefault(name, (path, row))
+            one, two = other.schema.field(name).type, row.schema.field(name).type
+            if "null" in str(one):  # fits any type: a later file says which
+                self._first[name] = path, row
             try:
-                datasets.concatenate_datasets(parts)
+                datasets.concatenate_datasets([datasets.Dataset(part.select([name])) for part in (other, row)])
             except (ValueError, TypeError, pa.ArrowException) as error:
-                where, one, two = _difference(name, other.schema.field(name).type, table.schema.field(name).type)
+                where, one, two = _difference(name, one, two)
                 raise ValueError(
                     f"{path}: {where} is {shown(str(two))}, but {shown(str(one))} in {first}: verl cannot join the"
                     " files of a list whose types differ; write them alike"

@@ -15,6 +15,7 @@ open without an error:
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import math
 import re
@@ -106,10 +107,10 @@ def encoded_image(source: Any, images: Images) -> bytes | None:
     if isinstance(source, dict):
         source = source.get("bytes") or source.get("path") or source.get("image") or source.get("image_url")
     if isinstance(source, str) and source.startswith("data:"):
-        try:
-            return base64.b64decode(source.partition("base64,")[2], validate=True)
-        except ValueError as error:
-            raise RowError("broken_image", f"{shown(source)} is no data URI in base64") from error
+        with contextlib.suppress(ValueError):
+            if decoded := base64.b64decode(source.partition("base64,")[2]):
+                return decoded
+        raise RowError("broken_image", f"{shown(source)} is no data URI in base64")
     if isinstance(source, str) and _BASE64.fullmatch(source):
         raise RowError(
             "missing_image", f"looks like base64, not like a path: put data:image/png;base64, before {shown(source)}"

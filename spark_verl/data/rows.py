@@ -29,6 +29,7 @@ _SHAPES = {
     "extreme_ratio": "the model takes sides in proportions up to 1:200",
 }
 _REMADE = "store it as spark_verl.data.images.prepare_image makes it (see docs/data.md)"
+_FORMS = 'write {"bytes": .., "path": null}, its path or a data URI'
 _PLAIN_CONTENT = "write content as a text with one <image> for each image"
 
 
@@ -70,8 +71,8 @@ class Columns:
             kept = schema.field(name).type if name in schema.names else pa.null()
             if not (pa.types.is_null(kept) or pa.types.is_list(kept) or pa.types.is_large_list(kept)):
                 raise ValueError(
-                    f"column {name!r} must be a list of {kind}s, is {_kind(kept)}: write [..] around it,"
-                    f' a file as {{"bytes": .., "path": null}} or its path as text'
+                    f"column {name!r} must be a list of {kind}s, is {_kind(kept)}: put it into a list, and for each"
+                    f" {kind} {_FORMS}"
                 )
 
 
@@ -227,14 +228,15 @@ class _Disk(Images):
 def _open(cell: Any) -> Image.Image | None:
     """Decode one image; None for one that only a network has."""
     if isinstance(cell, bytes):
-        raise RowError("missing_image", 'is bytes: write {"bytes": .., "path": null}')
+        raise RowError("missing_image", f"is bytes: {_FORMS}")
     address = (cell.get("image") or cell.get("image_url")) if isinstance(cell, Mapping) else cell
     if isinstance(address, str) and address.startswith(("http://", "https://")):
         return None
     try:
         source = encoded_image(cell, _Disk([]))
         if not source:
-            raise RowError("missing_image", "is empty")
+            empty = not cell or isinstance(cell, Mapping) and any(key in cell for key in ("bytes", "path", "image"))
+            raise RowError("missing_image", "is empty" if empty else f"is {shown(cell)}: {_FORMS}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PIL about large images: the error comes at twice the size
             image = Image.open(io.BytesIO(source))

@@ -73,7 +73,8 @@ BAD_COLUMNS = [
     ("a broken data URI", {"images": ["data:image/png;base64,%%%"]}, "image 0 '.*' is no data URI"),
     ("a missing file", {"images": ["b.png"]}, "image 0 is the file 'b.png', which does not exist"),
     ("null byte", {"images": ["\0png"]}, r"image 0 is the file '\\x00png', which does not exist"),
-    ("a number", {"images": [3]}, "image 0"),
+    ("a number", {"images": [3]}, 'image 0 is 3: write {"bytes"'),
+    ("another struct", {"images": [{"url": "a.png"}]}, "image 0 is {'url': 'a.png'}: write"),
     ("text as prompt", {"prompt": "<image>?"}, "prompt must be a list of messages with role and content, is text"),
     ("text as extra_info", {"extra_info": "index 0"}, "extra_info must be a struct with index, is text"),
     ("text as reward_model", {"reward_model": "7"}, "reward_model must be a struct with ground_truth, is '7'"),
@@ -234,3 +235,16 @@ def test_a_good_file_and_what_is_in_it(tmp_path) -> None:
     seen = check_file(write(tmp_path, [large, two, text_row()]))
     # 60 x 40 in one row, twice 40 x 30 in another: no row has more than 2,400 pixels.
     assert (seen.total, seen.rows, seen.most_pixels, seen.unlabelled) == (3, 3, 2400, 0)
+
+
+def test_what_the_docs_give_as_a_remedy(tmp_path, monkeypatch) -> None:
+    """The lines of docs/data.md make a file that passes of one that the model would not see as it is."""
+    guide = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    images = [{"bytes": content, "path": None} for _, content, plain, typed in SEEN if plain or typed]
+    Path(write(tmp_path, [row(images=[image]) for image in images])).rename("my.parquet")
+    with pytest.raises(ValueError, match="docs/data.md"):
+        check_file("my.parquet")
+    exec(guide.partition("```python\n")[2].partition("```")[0], {})
+    assert check_file("plain.parquet").rows == len(images)

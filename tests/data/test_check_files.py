@@ -174,7 +174,11 @@ def test_files_of_a_list_have_the_same_types(tmp_path) -> None:
     with pytest.raises(ValueError, match=f"{second}: reward_model.ground_truth is 'int64', but 'string' in {first}"):
         check_data(config_of([first, second]), 5)
     check_data(config_of(first, val=second), 5)
-    # A column that is null in one file, or not there, is filled.
+    # A column that is null in one file, or not there, is filled, and the next file says of what type it is.
+    unsaid = write(tmp_path, [row(note=None)], name="unsaid")
+    third, fourth = (write(tmp_path, [row(note=note)], name=f"{note}") for note in ("text", 4))
+    with pytest.raises(ValueError, match=f"{fourth}: note is 'int64', but 'string' in {third}"):
+        check_data(config_of([unsaid, third, fourth]), 5)
     check_data(config_of([first, write(tmp_path, [text_row()], drop=["images"], name="third")]), 5)
 
 
