@@ -157,6 +157,7 @@ def check_images(config: DictConfig, pixels: int) -> None:
         )
 
 
+_NO_BYTES = "has no bytes, which verl opens first: store the file's bytes, or its path as text"
 _SHORTER = (
     "raise it, write the data with a smaller --max_pixels, or leave such rows out (data.filter_overlong_prompts=true)"
 )
@@ -234,12 +235,11 @@ class _Check:
             messages = verl_rows.messages(index)
             media = verl_rows.media(messages)
         except Exception as error:  # whatever a user's row makes verl, datasets or PIL raise
-            cells = row.get(images) or []
-            bare = next((i for i, cell in enumerate(cells) if isinstance(cell, dict) and not cell.get("bytes")), None)
-            hint = (
-                f"{images}: image {bare} has no bytes: store the file's bytes, or its path as text; " if cells else ""
+            hint = next(
+                (f"{images}: image {i} {_NO_BYTES}; " for i, cell in enumerate(row.get(images) or []) if _bare(cell)),
+                "",
             )
-            raise RowError("unreadable", f"{hint if bare is not None else ''}verl fails with {said(error)}") from error
+            raise RowError("unreadable", f"{hint}verl fails with {said(error)}") from error
         compare_images(images, found.images, images_of(media))
         try:
             tokens = verl_rows.tokens(messages, media)
@@ -272,6 +272,11 @@ class _Check:
                     f"{path}: {where} is {shown(str(two))}, but {shown(str(one))} in {first}: verl cannot join the"
                     " files of a list whose types differ; write them alike"
                 ) from error
+
+
+def _bare(cell: Any) -> bool:
+    """Whether an image is a struct whose bytes are null."""
+    return isinstance(cell, dict) and "bytes" in cell and not cell["bytes"]
 
 
 def _difference(name: str, one: pa.DataType, two: pa.DataType) -> tuple[str, pa.DataType, pa.DataType]:

@@ -11,6 +11,7 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,10 @@ class VerlRows:
         processor = getattr(self._processor, "image_processor", None)
         read = getattr(self._class, "process_multi_modal_info", None) or self._class.process_vision_info
         arguments = {"image_patch_size": getattr(processor, "patch_size", 14), "config": self._data}
-        return (*asyncio.run(read(messages, **arguments)), None)[:3]
+        # In a thread: a notebook has a loop of its own.
+        with ThreadPoolExecutor(1) as pool:
+            found: tuple[Any, ...] = pool.submit(lambda: asyncio.run(read(messages, **arguments))).result()
+        return (*found, None)[:3]
 
     def tokens(self, messages: list[dict[str, Any]], media: tuple[Any, ...]) -> int:
         """Length of a prompt, every image token counted; 0 when the model is not at hand."""
@@ -71,7 +75,7 @@ class VerlRows:
         if self._tokenizer is None:
             return 0
         options = dict(self._data.get("apply_chat_template_kwargs") or {})
-        options["tools"] = self._rows.tool_schemas
+        options["tools"] = getattr(self._rows, "tool_schemas", None)
         text = (self._processor or self._tokenizer).apply_chat_template(
             messages, add_generation_prompt=True, tokenize=False, **options
         )

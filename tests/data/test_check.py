@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def test_a_path_without_bytes_needs_the_image_type_of_datasets(tmp_path, monkeyp
     """As a plain struct, verl opens the bytes, which are null; a column of the type Image, ``datasets`` opens."""
     monkeypatch.chdir(tmp_path)
     images = [{"bytes": None, "path": path_to(tmp_path, picture())}]
-    with pytest.raises(ValueError, match="row 0: images: image 0 has no bytes: store the file's bytes, or its path"):
+    with pytest.raises(ValueError, match="row 0: images: image 0 has no bytes, .* store the file's bytes, or its path"):
         check_file(write(tmp_path, [row(images=images)]))
     assert check_file(write(tmp_path, [row(images=images)], features=FEATURES)).rows == 1
 
@@ -235,6 +236,16 @@ def test_a_good_file_and_what_is_in_it(tmp_path) -> None:
     seen = check_file(write(tmp_path, [large, two, text_row()]))
     # 60 x 40 in one row, twice 40 x 30 in another: no row has more than 2,400 pixels.
     assert (seen.total, seen.rows, seen.most_pixels, seen.unlabelled) == (3, 3, 2400, 0)
+
+
+def test_it_works_in_a_notebook(tmp_path) -> None:
+    """Where an event loop runs already."""
+    path = write(tmp_path, [row()])
+
+    async def cell() -> int:
+        return check_file(path).rows
+
+    assert asyncio.run(cell()) == 1
 
 
 def test_what_the_docs_give_as_a_remedy(tmp_path, monkeypatch) -> None:
