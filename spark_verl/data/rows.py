@@ -60,6 +60,8 @@ class Columns:
         Raises:
             ValueError: A column is missing, or one of media is no list.
         """
+        if twice := [name for name in schema.names if schema.names.count(name) > 1]:
+            raise ValueError(f"it has the column {shown(twice[0])} twice: leave one out")
         for name in self.needed:
             if name not in schema.names:
                 key = " (data.prompt_key)" if name == self.prompt else ""

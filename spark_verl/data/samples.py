@@ -71,8 +71,12 @@ def _chunks(path: Path, schema: pa.Schema, wanted: Sequence[int]) -> Iterator[tu
     asked = frozenset(wanted)
     for start, batch in parquet_batches(path, wanted=asked):
         here = [number for number in range(start, start + len(batch)) if number in asked]
-        # A copy: a slice would keep its neighbours in memory.
-        taken.append(pa.Table.from_batches([batch], schema).take([number - start for number in here]))
+        table = pa.Table.from_batches([batch], schema)
+        try:
+            # A copy: a slice would keep its neighbours in memory.
+            taken.append(table.take([number - start for number in here]))
+        except pa.ArrowNotImplementedError:  # of views
+            taken += [table.slice(number - start, 1) for number in here]
         numbers += here
         if len(numbers) >= CHUNK_ROWS or numbers[-1] == wanted[-1]:
             yield numbers, pa.concat_tables(taken)

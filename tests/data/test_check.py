@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
-from user_rows import encoded, message, picture, row, text_row, truth, write
+from user_rows import FEATURES, encoded, message, picture, row, text_row, truth, write
 
 from spark_verl.data.check import check_file
 
@@ -164,18 +164,6 @@ def test_a_path_without_bytes_needs_the_image_type_of_datasets(tmp_path, monkeyp
     with pytest.raises(ValueError, match="row 0: images: image 0 has no bytes, .* store the file's bytes, or its path"):
         check_file(write(tmp_path, [row(images=images)]))
     assert check_file(write(tmp_path, [row(images=images)], features=FEATURES)).rows == 1
-
-
-TEXT = datasets.Value("string")
-FEATURES = datasets.Features(
-    {
-        "data_source": TEXT,
-        "prompt": datasets.List({"role": TEXT, "content": TEXT}),
-        "images": datasets.List(datasets.Image()),
-        "reward_model": {"style": TEXT, "ground_truth": TEXT},
-        "extra_info": {"index": datasets.Value("int64")},
-    }
-)
 
 
 def _drawing(mode: str) -> Image.Image:

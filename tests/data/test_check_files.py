@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
-from user_rows import encoded, message, picture, row, text_row, truth, write
+from user_rows import FEATURES, encoded, message, picture, row, text_row, truth, write
 
 from spark_verl.data import check, samples
 from spark_verl.data.check import check_data, check_file, check_images, data_files
@@ -180,6 +180,44 @@ def test_files_of_a_list_have_the_same_types(tmp_path) -> None:
     with pytest.raises(ValueError, match=f"{fourth}: note is 'int64', but 'string' in {third}"):
         check_data(config_of([unsaid, third, fourth]), 5)
     check_data(config_of([first, write(tmp_path, [text_row()], drop=["images"], name="third")]), 5)
+
+
+def test_images_and_structs_are_not_the_same(tmp_path) -> None:
+    """They look alike in Arrow; ``datasets`` knows by the file's metadata which is an image."""
+    rows = [row(images=[{"bytes": picture(), "path": "a.png"}])] * 3
+    first, second = write(tmp_path, rows), write(tmp_path, rows, name="second", features=FEATURES)
+    with pytest.raises(ValueError, match=r"second.parquet: images is 'List\(Image"):
+        check_data(config_of([first, second]), 5)
+
+
+# Types of a column that verl does not read, and what becomes of the file
+TYPES = [
+    (pa.array(["a"]).dictionary_encode(), None),
+    (pa.array(["a"], pa.large_string()), None),
+    (pa.array(["a"], pa.string_view()), None),
+    (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), "row 0: verl cannot read the file: .*map<string"),
+    (pa.array([1], pa.duration("ns")), None),
+    (pa.array([2**62], pa.timestamp("us")), "row 0: .*date"),
+]
+
+
+@pytest.mark.parametrize(("column", "words"), TYPES, ids=lambda value: str(getattr(value, "type", ""))[:20])
+def test_types_of_arrow(tmp_path, column, words) -> None:
+    for name in ("one", "two"):
+        pq.write_table(pa.Table.from_pylist([text_row()]).append_column("x", column), tmp_path / f"{name}.parquet")
+    config = config_of([f"{tmp_path}/one.parquet", f"{tmp_path}/two.parquet"])
+    if words is None:
+        check_data(config, 5)
+        return
+    with pytest.raises(ValueError, match=words):
+        check_data(config, 5)
+
+
+def test_a_column_that_is_there_twice(tmp_path) -> None:
+    table = pa.Table.from_pylist([text_row()])
+    pq.write_table(table.append_column("data_source", table["data_source"]), tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="it has the column 'data_source' twice"):
+        check_file(tmp_path / "train.parquet")
 
 
 def test_a_custom_reward_function_has_truths_of_its_own(tmp_path) -> None:

@@ -55,3 +55,16 @@ def write(
 
 def truth(value: Any) -> dict[str, Any]:
     return {"reward_model": {"style": "rule", "ground_truth": value}}
+
+
+TEXT = datasets.Value("string")
+FEATURES = datasets.Features(
+    {
+        "data_source": TEXT,
+        "prompt": datasets.List({"role": TEXT, "content": TEXT}),
+        "images": datasets.List(datasets.Image()),
+        "reward_model": {"style": TEXT, "ground_truth": TEXT},
+        "extra_info": {"index": datasets.Value("int64")},
+    }
+)
+"""The columns of :func:`row` as ``datasets`` writes them, with images that it knows as such."""
