@@ -114,7 +114,7 @@ def test_no_long_value_is_printed_or_stored(convert, tmp_path, picture) -> None:
     text = base64.b64encode(picture(1, (200, 200))).decode()
     good = {"problem": "?", "answer": "3", "images": [f"data:image/png;base64,{text}"]}
     bad = [good | {"images": [text]}, good | {"answer": "{" * 5000}, good | {"images": ["x" * 5000]}, ["x" * 5000]]
-    bad += [good | {"images": [f"data:image/png;base64,{text}%"]}, good | {"problem": {"a": text}}]
+    bad += [good | {"images": ["data:image/png;base64," + "%" * 5000]}, good | {"problem": {"a": text}}]
     (tmp_path / "source" / "train.jsonl").write_text("\n".join(map(json.dumps, [good, *bad])))
     code, written, counted, printed = convert("geo3k")
     assert code == 0 and len(written) == 1 and sum(each["count"] for each in counted["dropped"].values()) == len(bad)
