@@ -306,12 +306,12 @@ def _load_model(config: DictConfig) -> Any:
     from huggingface_hub import try_to_load_from_cache
     from verl.utils.config import omega_conf_to_dataclass
 
-    path = str(config.actor_rollout_ref.model.path)
+    path, name = str(config.actor_rollout_ref.model.path), "tokenizer_config.json"
+    folder, why = Path(path), "is not on this machine"
     try:
-        if Path(path).is_dir() or isinstance(try_to_load_from_cache(path, "config.json"), str):
+        if (folder / name).is_file() if folder.is_dir() else isinstance(try_to_load_from_cache(path, name), str):
             return omega_conf_to_dataclass(config.actor_rollout_ref.model)
     except Exception as error:  # transformers raises anything for a folder that is incomplete
-        print(
-            f"note: prompts are not measured, the tokenizer of {path} cannot be loaded: {said(error)}", file=sys.stderr
-        )
+        why = f"cannot be loaded: {said(error)}"
+    print(f"note: prompts are not measured, the tokenizer of {path} {why}", file=sys.stderr)
     return None

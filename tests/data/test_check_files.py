@@ -281,8 +281,12 @@ def test_the_model_is_loaded_as_the_trainer_does(tmp_path, model_folder, monkeyp
     config.data.filter_overlong_prompts = False
     with pytest.raises(ValueError, match="row 0: prompt has"):
         check_data(config, 2)
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
-    config.actor_rollout_ref.model.path = str(tmp_path / "model")
-    check_data(config, 2)
-    assert capsys.readouterr().err.startswith("note: prompts are not measured")
+    for name, content, why in (
+        ("config.json", "{}", "is not on this machine"),
+        ("tokenizer_config.json", "{", "cannot be loaded: "),
+    ):
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / name).write_text(content)
+        config.actor_rollout_ref.model.path = str(tmp_path / "model")
+        check_data(config, 2)
+        assert f"note: prompts are not measured, the tokenizer of {tmp_path}/model {why}" in capsys.readouterr().err
