@@ -24,7 +24,7 @@ def to_sample(record: Mapping[str, Any]) -> Sample:
     return Sample(
         text_field(record, "problem"),
         record.get("answer"),
-        image_list(record, "images"),
+        image_list(record, "images", required=True),
         id=id_field(record, "id"),
         kind="geometry",
     )

@@ -23,7 +23,7 @@ def to_sample(record: Mapping[str, Any]) -> Sample:
     return Sample(
         text_field(record, "question"),
         record.get("answer"),
-        image_list(record, "image"),
+        image_list(record, "image", required=True),
         id=id_field(record, "id"),
         kind=text_field(record, "subject", ""),
     )

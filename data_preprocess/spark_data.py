@@ -27,7 +27,7 @@ from typing import Any
 
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
-from spark_verl.data.errors import RowError
+from spark_verl.data.errors import RowError, shown
 from spark_verl.data.prompts import IMAGE
 from spark_verl.data.sample import Sample, image_list, text_field
 
@@ -53,7 +53,7 @@ def _from_message(record: Mapping[str, Any]) -> Sample:
     messages = _parse(record["message"])
     roles = [message.get("role") for message in messages]
     if roles not in (["user"], ["system", "user"]):
-        raise RowError("bad_message", f"roles {roles}, not a question")
+        raise RowError("bad_message", f"roles {shown(roles)}, not a question")
     texts, images, limits = _parts(messages[-1].get("content"))
     system, system_images, _ = _parts(messages[0].get("content")) if len(messages) > 1 else ([], [], [])
     if system_images:
@@ -74,7 +74,7 @@ def _from_message(record: Mapping[str, Any]) -> Sample:
 def _parse(message: Any) -> list[dict]:
     try:
         messages = json.loads(message) if isinstance(message, str) else message
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
         raise RowError("bad_message", str(error)) from error
     if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
         raise RowError("bad_message", "not a list of messages")
@@ -99,7 +99,7 @@ def _parts(content: Any) -> tuple[list[str | None], list[Any], list[int]]:
             if isinstance(part.get("max_pixels"), int) and part["max_pixels"] > 0:
                 limits.append(part["max_pixels"])
         else:
-            raise RowError("bad_message", f"a part that is neither a text nor an image: {str(part)[:80]}")
+            raise RowError("bad_message", f"a part that is neither a text nor an image: {shown(part)}")
     return texts, images, limits
 
 

@@ -28,7 +28,7 @@ from typing import Any
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
 from spark_verl.data.errors import RowError
-from spark_verl.data.sample import Sample, id_field, mapping_field, text_field
+from spark_verl.data.sample import Sample, id_field, mapping_field, refuse_images, text_field
 from spark_verl.reward import extract_answer
 
 COLUMNS = (
@@ -40,7 +40,8 @@ COLUMNS = (
 
 
 def to_sample(record: Mapping[str, Any]) -> Sample:
-    """One question of any of the schemas; each record is recognized by itself."""
+    """One question of any of the schemas; each record is recognized by itself. One with an image is refused."""
+    refuse_images(record)
     if "reward_model" in record:
         return _verl_sample(record)
     name = "problem" if "problem" in record else "question"

@@ -99,6 +99,13 @@ def check_with_verl(config: DictConfig) -> None:
     validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
 
 
+def check_rows(config: DictConfig) -> None:
+    """A sample of the data's rows, as verl will read them."""
+    from spark_verl.data.check import check_data
+
+    check_data(config, config.spark.check_rows, config.spark.self_reward.enable)
+
+
 PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     # With other versions nothing that follows means anything.
     check_versions,
@@ -120,6 +127,8 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     check_installation,
     # The config as verl will get it.
     check_with_verl,
+    # verl's dataset class reads the rows, with the tokenizer and the processor of the model.
+    check_rows,
 )
 """What is done before Ray starts, in this order. Checks only look; the others change the config or this process."""
 

@@ -166,6 +166,13 @@ CONTRACT = [
     ("verl.utils.profiler", "simple_timer", EXISTS),
     ("verl.utils.tokenizer", "get_processor_token_id", "processor token_name"),
     ("verl.utils.dataset.rl_dataset", "RLHFDataset.process_multi_modal_info", EXISTS),
+    ("verl.utils.dataset.rl_dataset", "get_dataset_class", "data_config"),
+    (
+        "verl.utils.tokenizer",
+        "build_multimodal_processor_inputs",
+        "processor text images videos audio mm_processor_kwargs return_tensors",
+    ),
+    ("verl.utils.config", "omega_conf_to_dataclass", EXISTS),
     # reward
     ("verl.trainer.ppo.reward", "load_reward_manager", "config tokenizer reward_kwargs"),
     ("verl.experimental.reward_loop.reward_manager", "register", "name"),

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from spark_verl import compat
 from spark_verl.compat import bootstrap
 from spark_verl.config import SparkConfig, load_spark_config
-from spark_verl.data.check import check_file, check_images
+from spark_verl.data.check import data_files
 from spark_verl.judge.templates import TemplateSet
 from spark_verl.vocabulary import JUDGE_OBJECTIVES
 
@@ -165,31 +165,11 @@ def check(config: DictConfig) -> SparkConfig:
         templates = TemplateSet.load(spark.templates)
         for objective, label_form in spark.used_label_forms():
             templates.require(objective, label_form)
-    _check_data(config, spark)
+    for files in ("train_files", "val_files"):
+        data_files(config, files)
     _check_model(config)
     _check_output(config)
     return spark
-
-
-def _check_data(config: DictConfig, spark: SparkConfig) -> None:
-    """Data files exist, have verl's columns, and a sample of their rows can be trained on."""
-    pixels = 0
-    for key in ("train_files", "val_files"):
-        value = config.data[key]
-        for file in value if isinstance(value, ListConfig) else [value]:
-            path = Path(str(file)).expanduser()
-            if "://" in str(file):
-                continue
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"data.{key}: {file} does not exist (data_preprocess/ has the programs to make it)"
-                )
-            if spark.check_rows and path.suffix == ".parquet":
-                unlabelled = spark.self_reward.enable and key == "train_files"
-                seen = check_file(path, config.data.image_key, spark.check_rows, unlabelled)
-                pixels = max(pixels, seen.most_pixels)
-    if pixels:
-        check_images(config, pixels)
 
 
 def _check_model(config: DictConfig) -> None:

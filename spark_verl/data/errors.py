@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
+from typing import Any
+
+_DETAIL = 300
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def shown(value: Any) -> str:
+    """A value for a message: on one line and no longer than 80 characters, for a cell may hold a megabyte.
+
+    >>> shown("a" * 1000)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa' (1000 characters)"
+    """
+    text = _SHORT.repr(value)
+    text = text if len(text) <= 80 else f"{text[:60]}..."
+    long = isinstance(value, str | bytes) and len(value) > 60
+    return f"{text} ({len(value)} {'characters' if isinstance(value, str) else 'bytes'})" if long else text
+
+
+def said(error: BaseException) -> str:
+    """What a library's error says, on one line, without addresses in memory."""
+    text = " ".join(re.sub(r" ?<[^<>]* at 0x\w+>", "", f"{type(error).__name__}: {error}").split())
+    return text if len(text) <= 160 else f"{text[:160]}..."
+
 
 class UsageError(ValueError):
     """The call cannot work: a path, a column or an option is wrong. Ends the program with exit code 2 and one line."""
@@ -12,10 +39,13 @@ class RowError(Exception):
 
     Args:
         reason: Key of :data:`REASONS`.
-        detail: What exactly is wrong with this row.
+        detail: What exactly is wrong with this row, values by :func:`shown`; libraries' own words are cut.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
+        # Half a surrogate pair can be neither printed nor stored.
+        detail = " ".join(detail.encode("utf-8", "backslashreplace").decode().split())
+        detail = detail if len(detail) <= _DETAIL else f"{detail[:_DETAIL]}..."
         super().__init__(f"{REASONS[reason]}: {detail}" if detail else REASONS[reason])
         self.reason = reason
         self.detail = detail
@@ -24,17 +54,22 @@ class RowError(Exception):
 REASONS = {
     "bad_record": "not a JSON object",
     "missing_field": "a field is missing or has the wrong type",
-    "bad_text": "a text that is not valid Unicode",
+    "bad_text": "a text that is not valid Unicode, or a value that Python does not have",
     "bad_message": "the chat message cannot be read",
     "empty_question": "no question",
-    "empty_answer": "no answer",
+    "no_answer": "no answer is given (null)",
+    "empty_answer": "an answer that means nothing (empty, or a missing value)",
     "unverifiable_answer": "an answer that the verifier does not accept as its own ground truth",
-    "placeholder_mismatch": "more <image> placeholders than images",
+    "placeholder_mismatch": "placeholders and images do not match",
     "other_media": "a <video> or <audio> placeholder",
     "special_token": "a special token of the chat format in the question",
+    "unread_image": "an image that this program does not read",
     "missing_image": "the image does not exist",
     "broken_image": "the image cannot be decoded",
     "tiny_image": "a side of the image is one pixel",
     "extreme_ratio": "the aspect ratio of the image is above 200",
+    "distorted_image": "the model would see another image than the file holds",
+    "too_long": "the prompt is longer than data.max_prompt_length",
+    "unreadable": "verl cannot read the row",
 }
-"""Why rows are dropped: key in the report → what it means."""
+"""Why rows are dropped, or refused before a run: key in the report → what it means."""

@@ -18,7 +18,7 @@ IMAGE = "<image>"
 INSTRUCTION = r"Reason step by step, then give the final answer in \boxed{}."
 
 _OTHER_MEDIA = re.compile("<video>|<audio>")
-_SPECIAL_TOKEN = re.compile(r"<\|\w{1,40}\|>")
+SPECIAL_TOKEN = re.compile(r"<\|\w{1,40}\|>")
 
 _BOX = r"""['"`$]{0,2}\\{1,2}boxed\s?\{\s?(?:\{\s?\})?[.\s]?\}['"`$]{0,2}"""
 _INTO_BOX = rf"(?:in|within|inside|into|using)\s+(?:an?\s+)?{_BOX}"
@@ -78,7 +78,7 @@ def build_prompt(question: str, images: int) -> str:
         raise RowError("empty_question")
     if found := _OTHER_MEDIA.search(question):
         raise RowError("other_media", f"{found[0]} in the question")
-    if found := _SPECIAL_TOKEN.search(question):
+    if found := SPECIAL_TOKEN.search(question):
         raise RowError("special_token", f"{found[0]} in the question")
     missing = images - question.count(IMAGE)
     if missing < 0:

@@ -7,8 +7,7 @@ of every program has the same ones, so the files can be concatenated with each o
 
 from __future__ import annotations
 
-import json
-import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,33 +15,36 @@ from typing import Any
 
 import datasets
 
-from spark_verl.data.errors import RowError
+from spark_verl.data.errors import RowError, shown
 from spark_verl.data.images import MIN_PIXELS, prepare_image
 from spark_verl.data.prompts import build_prompt, find_choices, remove_instructions
 from spark_verl.data.stores import Images
-from spark_verl.reward import accepted_answers, extract_answer
+from spark_verl.data.truth import ground_truth, written_value
 from spark_verl.reward.choices import option_letter
-from spark_verl.reward.equality import compare
 
-_TEXT, _SHARE = datasets.Value("string"), datasets.Value("float64")
-FEATURES = datasets.Features(
-    {
-        "data_source": _TEXT,
-        "prompt": datasets.List({"role": _TEXT, "content": _TEXT}),
-        "images": datasets.List(datasets.Image()),
-        "ability": _TEXT,
-        "reward_model": {"style": _TEXT, "ground_truth": _TEXT},
-        "extra_info": {
-            "split": _TEXT,
-            "index": datasets.Value("int64"),
-            "id": _TEXT,
-            "kind": _TEXT,
-            "source": _TEXT,
-            "choices": datasets.List(_TEXT),
-            "pass_rate_7b": _SHARE,
-            "pass_rate_32b": _SHARE,
-        },
-    }
+TEXT, NUMBER, SHARE = datasets.Value("string"), datasets.Value("int64"), datasets.Value("float64")
+
+
+def features(**extra_info: Any) -> datasets.Features:
+    """Columns of a file in verl's schema.
+
+    Args:
+        extra_info: Fields of ``extra_info`` besides ``split``, ``index`` and ``hidden_truth``.
+    """
+    return datasets.Features(
+        {
+            "data_source": TEXT,
+            "prompt": datasets.List({"role": TEXT, "content": TEXT}),
+            "images": datasets.List(datasets.Image()),
+            "ability": TEXT,
+            "reward_model": {"style": TEXT, "ground_truth": TEXT},
+            "extra_info": {"split": TEXT, "index": NUMBER, "hidden_truth": TEXT, **extra_info},
+        }
+    )
+
+
+FEATURES = features(
+    id=TEXT, kind=TEXT, source=TEXT, choices=datasets.List(TEXT), pass_rate_7b=SHARE, pass_rate_32b=SHARE
 )
 """Columns of every file. Text that a data set does not have is empty, a pass rate that it does not have is null."""
 
@@ -79,7 +81,15 @@ class Sample:
 
 
 def build_row(
-    sample: Sample, *, data_source: str, split: str, index: int, images: Images, max_pixels: int, done: Counter[str]
+    sample: Sample,
+    *,
+    data_source: str,
+    split: str,
+    index: int,
+    images: Images,
+    max_pixels: int,
+    done: Counter[str],
+    labelled: bool = True,
 ) -> dict[str, Any]:
     """Build one row, matching :data:`FEATURES`.
 
@@ -91,27 +101,29 @@ def build_row(
         images: Where image paths are looked up.
         max_pixels: Larger images are downscaled.
         done: Counts what was done to images.
+        labelled: False hides the truth from training; a sample may then be without one.
 
     Raises:
         RowError: The sample cannot be used. Text is checked before any image is read.
     """
     prompt = build_prompt(sample.question, len(sample.images))
-    truth = ground_truth(sample.answer)
+    truth = ground_truth(sample.answer) if labelled else _hidden_truth(sample.answer)
     system = remove_instructions(sample.system)
     try:
-        "".join((prompt, truth, system, sample.id, sample.kind, sample.source, data_source)).encode()
+        "".join((prompt, truth or "", system, sample.id, sample.kind, sample.source, data_source)).encode()
     except UnicodeEncodeError as error:  # JSON can have one half of a surrogate pair; parquet and tokenizers cannot
-        raise RowError("bad_text", str(error)) from error
+        raise RowError("bad_text", error.reason) from error
     limit = min(max_pixels, max(MIN_PIXELS, sample.max_pixels or max_pixels))
     return {
         "data_source": data_source,
         "prompt": [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": prompt}],
         "images": [prepare_image(image, images, limit, done) for image in sample.images],
         "ability": "math",
-        "reward_model": {"style": "rule", "ground_truth": truth},
+        "reward_model": {"style": "rule", "ground_truth": truth if labelled else None},
         "extra_info": {
             "split": split,
             "index": index,
+            "hidden_truth": None if labelled else truth,
             "id": sample.id,
             "kind": sample.kind,
             "source": sample.source,
@@ -122,41 +134,19 @@ def build_row(
     }
 
 
-def ground_truth(answer: Any) -> str:
-    r"""The answer as the verifier takes it: bare where that loses nothing, else as the data set has it.
-
-    Args:
-        answer: ``\boxed{18}``, ``... #### 18``, ``18``, 18, ["18", "eighteen"], ...
-
-    Returns:
-        A text; several accepted answers as a JSON list.
-
-    Raises:
-        RowError: There is none, or the verifier would not accept the very same answer in a box.
-
-    >>> ground_truth("So it costs 9 + 9 = 18 dollars.\n#### 18")
-    '18'
-    """
-    texts = accepted_answers(answer)
-    if not texts or isinstance(answer, float) and not math.isfinite(answer):  # pandas stores a missing one as NaN
-        raise RowError("empty_answer")
-    usable = [text for text in texts if _verifiable(text)]
-    if not usable:
-        raise RowError("unverifiable_answer", repr(texts[0][:80]))
-    bare = usable[0] if len(usable) == 1 else json.dumps(usable, ensure_ascii=False)
-    # An answer that unwraps twice, such as a box in an answer tag, is left as it is: the verifier unwraps it once.
-    return bare if accepted_answers(bare) == usable or not isinstance(answer, str) else answer.strip()
+def _hidden_truth(answer: Any) -> str | None:
+    """The truth where there is one: a row that is not labelled needs none."""
+    try:
+        return ground_truth(answer)
+    except RowError:
+        return None
 
 
-def _verifiable(text: str) -> bool:
-    """Whether the verifier finds and accepts this very text in a box; no algebra is ever needed for that."""
-    boxed = extract_answer(rf"\boxed{{{text}}}")
-    return boxed is not None and compare(boxed, text) is True
-
-
-def _choices(prompt: str, truth: str) -> list[str]:
-    """Options where the truth is one of them: with these, the verifier takes a letter and its text for the same."""
+def _choices(prompt: str, truth: str | None) -> list[str]:
+    """Options where the truth is one of them, or not known: the verifier takes a letter and its text for the same."""
     choices = find_choices(prompt)
+    if truth is None:
+        return choices
     letter = option_letter(truth)
     named = letter is not None and ord(letter) - ord("A") < len(choices)
     return choices if named or truth in choices else []
@@ -202,9 +192,49 @@ def mapping_field(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value or {}
 
 
-def image_list(record: Mapping[str, Any], name: str) -> list[Any]:
-    """The images of a record: a list, one image, or none (null, an empty text, an empty list)."""
+def image_list(record: Mapping[str, Any], name: str, required: bool = False) -> list[Any]:
+    """The images of a record: a list (also one that was written as text), one image, or none.
+
+    Args:
+        record: The record.
+        name: Its field.
+        required: Whether a question without an image cannot be answered.
+
+    Raises:
+        RowError: There is none where one is required.
+    """
     value = record.get(name)
-    if value is None or isinstance(value, str) and not value.strip():
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
+    if isinstance(value, str):
+        value = written_value(value)
+    if isinstance(value, list | tuple):
+        found = list(value)
+    else:
+        found = [value] if _holds_something(value) else []
+    if required and not found:
+        raise RowError("missing_image", f"{name} is empty")
+    return found
+
+
+_PICTURE = re.compile(
+    r"(?:decoded|base64)?_?(?:image|img|picture|photo|figure|diagram|video|audio)s?"
+    r"(?:_?(?:path|file|file_?name|name|url|byte|base64|\d+)s?)?",
+    re.IGNORECASE,
+)
+
+
+def refuse_images(record: Mapping[str, Any]) -> None:
+    """Refuse a record of whose images a program for texts would say nothing.
+
+    Raises:
+        RowError: A field holds or names an image, a video or a sound.
+    """
+    for name, value in record.items():
+        if _holds_something(value) and (_PICTURE.fullmatch(name) or isinstance(value, bytes)):
+            raise RowError("unread_image", f"{name} is {shown(value)}; geo3k.py, mmk12.py and virl39k.py read images")
+
+
+def _holds_something(value: Any) -> bool:
+    """Whether a cell has a text, bytes, or a list or struct of these; flags and counts are none."""
+    if isinstance(value, Mapping | list | tuple):
+        return any(map(_holds_something, value.values() if isinstance(value, Mapping) else value))
+    return bool(value.strip()) if isinstance(value, str | bytes) else False

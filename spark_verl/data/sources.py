@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spark_verl.data.errors import RowError, UsageError
+from spark_verl.data.errors import RowError, UsageError, said, shown
 
 SUFFIXES = (".parquet", ".jsonl", ".json")
 
@@ -147,13 +148,17 @@ def read_records(
     Raises:
         UsageError: A file is damaged.
     """
-    position = 0
+    start = 0
     for file in files:
-        values = parquet_rows(file, columns, wanted, position) if file.suffix == ".parquet" else _json_values(file)
-        for row, value in enumerate(values):
+        if file.suffix == ".parquet":
+            values, end = parquet_rows(file, columns, wanted, start), start + count_records([file])
+        else:
+            values, end = enumerate(_json_values(file), start), start
+        for position, value in values:
             if wanted is None or position in wanted:
-                yield Record(position, f"{file.name}, row {row}", value)
-            position += 1
+                yield Record(position, f"{file.name}, row {position - start}", value)
+            end = max(end, position + 1)
+        start = end
 
 
 def open_parquet(file: Path) -> pq.ParquetFile:
@@ -171,52 +176,83 @@ def open_parquet(file: Path) -> pq.ParquetFile:
 
 def parquet_rows(
     file: Path, columns: Sequence[str] | None = None, wanted: Container[int] | None = None, start: int = 0
-) -> Iterator[Mapping[str, Any]]:
-    """All rows of a parquet file in order; a row that is not wanted is not converted but empty.
+) -> Iterator[tuple[int, Mapping[str, Any] | RowError]]:
+    """Rows of a parquet file in order, each with its number; an error where a value is none in Python.
 
     Args:
         file: The file.
         columns: Columns to read, if they exist; None for all.
-        wanted: Numbers of the rows to convert; None for all.
+        wanted: Numbers of the rows to read; None for all.
         start: Number of the first row.
 
     Raises:
         UsageError: The file is damaged.
     """
+    for first, batch in parquet_batches(file, columns, wanted, start):
+        for number in range(first, first + len(batch)):
+            if wanted is None or number in wanted:
+                yield number, python_row(batch.slice(number - first, 1))
+
+
+def python_row(row: pa.RecordBatch | pa.Table) -> Mapping[str, Any] | RowError:
+    """One row of Arrow in Python's types."""
+    try:
+        return row.to_pylist()[0]
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        # Text in another encoding; a date that Python does not have.
+        return RowError("bad_text", said(error))
+
+
+def parquet_batches(
+    file: Path, columns: Sequence[str] | None = None, wanted: Container[int] | None = None, start: int = 0
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The few rows at a time in which a parquet file is read, each batch with the number of its first row.
+
+    Row groups and batches without a wanted row are left out; arguments and errors are those of :func:`parquet_rows`.
+    """
     with open_parquet(file) as table:
         names = None if columns is None else [name for name in columns if name in table.schema_arrow.names]
-        try:
-            for batch in table.iter_batches(BATCH_ROWS, columns=names, use_threads=False):
-                for row in range(len(batch)):
-                    yield batch.slice(row, 1).to_pylist()[0] if wanted is None or start + row in wanted else {}
-                start += len(batch)
-        except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{file} is damaged: {_first_line(error)}") from error
+        for group in range(table.num_row_groups):
+            rows = range(start, start + table.metadata.row_group(group).num_rows)
+            start = rows.stop
+            if wanted is not None and not any(row in wanted for row in rows):
+                continue
+            try:
+                for batch in table.iter_batches(BATCH_ROWS, row_groups=[group], columns=names, use_threads=False):
+                    here, rows = rows[: len(batch)], rows[len(batch) :]
+                    if wanted is None or any(row in wanted for row in here):
+                        yield here.start, batch
+            except (pa.ArrowException, OSError) as error:
+                raise UsageError(f"{file} is damaged: {_first_line(error)}") from error
 
 
 def _json_values(file: Path) -> Iterator[Mapping[str, Any] | RowError]:
     """Objects of a JSON list or of JSON lines; the content decides, for many ``.json`` files have lines.
 
-    A list is read as a whole: these data sets name images in JSON, they do not put them in.
+    A list is read as a whole: these data sets name images in JSON, they do not put them in. Lines end at ``\\n`` only:
+    JSON allows in its texts what Python takes for other ends of lines. A byte-order mark is no part of the text.
     """
     try:
-        with file.open(encoding="utf-8") as lines:
-            is_list = lines.read(1024).lstrip().startswith("[")
-            lines.seek(0)
-            for value in json.load(lines) if is_list else (_parse(line) for line in lines if line.strip()):
-                yield value if isinstance(value, dict | RowError) else RowError("bad_record", repr(value)[:80])
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{file} is not valid JSON: {error}") from error
+        with file.open("rb") as content:
+            is_list = content.read(1024).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+            content.seek(0)
+            values = _parse(content.read()) if is_list else (_parse(line) for line in content if line.strip())
+            if isinstance(values, RowError):
+                raise UsageError(f"{file} is not valid JSON: {values.detail}")
+            for value in values:
+                yield value if isinstance(value, dict | RowError) else RowError("bad_record", shown(value))
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not text in UTF-8: {error}") from error
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _parse(line: str) -> Any:
+def _parse(text: bytes) -> Any:
     try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
+        return json.loads(text.removeprefix(codecs.BOM_UTF8).decode())
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
         return RowError("bad_record", str(error))
 
 

@@ -23,6 +23,8 @@ class Tally:
         filtered: Records that an option left out, such as the difficulty filter.
         not_drawn: Records that ``--subset`` or the other file left out.
         written: Rows of the file.
+        text_only: Those of them that have no image.
+        unlabelled: Those of them whose truth is hidden from training.
         dropped: Reason to the records that were dropped for it, each with what is wrong.
         images: What was done to images.
     """
@@ -32,6 +34,8 @@ class Tally:
     filtered: int = 0
     not_drawn: int = 0
     written: int = 0
+    text_only: int = 0
+    unlabelled: int = 0
     dropped: dict[str, list[str]] = field(default_factory=dict)
     images: Counter[str] = field(default_factory=Counter)
 
@@ -51,6 +55,8 @@ class Tally:
             "filtered": self.filtered,
             "not_drawn": self.not_drawn,
             "written": self.written,
+            "text_only": self.text_only,
+            "unlabelled": self.unlabelled,
             "dropped": {
                 reason: {"count": len(records), "meaning": REASONS[reason], "examples": records[:EXAMPLES]}
                 for reason, records in self.reasons
@@ -68,13 +74,16 @@ class Tally:
 
 def format_table(tallies: Sequence[Tally]) -> str:
     """The counts of all files, a line each, and a line for each reason."""
-    names = ("read", "filtered", "not drawn", "dropped", "written", "images", "downscaled", "re-encoded")
+    names = ("read", "filtered", "not drawn", "dropped", "written", "text-only", "images", "downscaled", "re-encoded")
     table = [("", *names)]
     for tally in tallies:
         dropped, images = sum(map(len, tally.dropped.values())), tally.images
-        figures = [tally.read, tally.filtered, tally.not_drawn, dropped, tally.written]
+        figures = [tally.read, tally.filtered, tally.not_drawn, dropped, tally.written, tally.text_only]
         figures += [images["kept"] + images["re-encoded"], images["downscaled"], images["re-encoded"]]
         table.append((tally.split, *(f"{figure:,}" for figure in figures)))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     rows = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join([*rows, *(line for tally in tallies for line in tally.lines())])
+    hidden = [
+        f"{tally.split}: the truth of {tally.unlabelled:,} rows is hidden" for tally in tallies if tally.unlabelled
+    ]
+    return "\n".join([*rows, *hidden, *(line for tally in tallies for line in tally.lines())])

@@ -15,6 +15,7 @@ from typing import Any
 
 import datasets
 
+from spark_verl.data.sample import NUMBER, TEXT, features
 from spark_verl.digits.attempts import HABITS, Attempt, draw_attempt
 from spark_verl.digits.demonstrations import FORMS, TEMPLATES, ground_truth, judge_prompt
 from spark_verl.digits.questions import KINDS, Question, draw_question
@@ -26,25 +27,7 @@ DATA_SOURCE = "spark_digits"
 _JUDGE_COLUMNS = ("objective", "label_form", "source", "habit")
 """Empty strings in policy rows, so that all files can be concatenated."""
 
-_TEXT, _NUMBER = datasets.Value("string"), datasets.Value("int64")
-
-FEATURES = datasets.Features(
-    {
-        "data_source": _TEXT,
-        "prompt": datasets.List({"role": _TEXT, "content": _TEXT}),
-        "images": datasets.List(datasets.Image()),
-        "ability": _TEXT,
-        "reward_model": {"style": _TEXT, "ground_truth": _TEXT},
-        "extra_info": {
-            "split": _TEXT,
-            "index": _NUMBER,
-            "kind": _TEXT,
-            "tiles": datasets.List(_NUMBER),
-            "hidden_truth": _TEXT,
-            **dict.fromkeys(("role", *_JUDGE_COLUMNS), _TEXT),
-        },
-    }
-)
+FEATURES = features(kind=TEXT, tiles=datasets.List(NUMBER), **dict.fromkeys(("role", *_JUDGE_COLUMNS), TEXT))
 """Columns of every file."""
 
 

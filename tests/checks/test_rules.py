@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -154,28 +153,6 @@ def test_gpus_are_counted_where_the_run_starts_ray(
         return
     with pytest.raises(ValueError, match=message):
         rules.check_devices(config)
-
-
-@pytest.mark.parametrize(("filtered", "refused"), [(False, True), (True, False)])
-def test_images_that_fill_the_prompt(files, tmp_path, filtered, refused):
-    from PIL import Image
-
-    png = io.BytesIO()
-    Image.new("RGB", (28 * 20, 28 * 10)).save(png, "png")
-    row = {
-        "data_source": "math",
-        "prompt": [{"role": "user", "content": "<image>3 + 4?"}],
-        "images": [{"bytes": png.getvalue(), "path": None}],
-        "reward_model": {"ground_truth": "7"},
-        "extra_info": {"index": 0},
-    }
-    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "train.parquet")
-    overrides = [*files, "data.max_prompt_length=192", f"data.filter_overlong_prompts={filtered}"]
-    if refused:
-        with pytest.raises(ValueError, match="a row has images of 156,800 pixels, which are 200 tokens"):
-            rules.check(load(overrides))
-    else:
-        rules.check(load(overrides))
 
 
 def test_a_reward_model_needs_reward_workers(files):

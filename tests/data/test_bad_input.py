@@ -38,7 +38,8 @@ BAD_ROWS = [
         None,
     ),
     ("missing_field", {"question": None}, None),
-    ("empty_answer", {"answer": None}, None),
+    ("no_answer", {"answer": None}, None),
+    ("empty_answer", {"answer": "nan"}, None),
     ("empty_answer", {"answer": " "}, None),
     ("empty_answer", {"answer": r"\boxed{}"}, None),
     ("empty_answer", {"answer": r"\boxed{ \text{ } }"}, None),
@@ -92,7 +93,8 @@ def test_bad_rows_are_counted(reason, change, image, virl, record, picture, prog
 
 
 def test_reasons_are_all_tested() -> None:
-    elsewhere = {"bad_record", "bad_text", "bad_message"}  # the tests below
+    elsewhere = {"bad_record", "bad_text", "bad_message", "unread_image"}  # the tests below and test_sources.py
+    elsewhere |= {"distorted_image", "too_long", "unreadable"}  # of the check before a run, test_check.py
     assert {reason for reason, _, _ in BAD_ROWS} | elsewhere == set(REASONS)
 
 

@@ -243,3 +243,23 @@ def test_memory_does_not_grow_with_the_data(virl, record, picture, pack, tmp_pat
     total = 900 * len(content) / 2**20
     growth = float(done.stdout.splitlines()[-1].split()[1])
     assert total > 340 and growth < 200, f"{growth:.0f} MiB more for {total:.0f} MiB of images"
+
+
+def test_unlabelled_rows_hide_their_truth(text_only, run, rows, tmp_path) -> None:
+    shares = {"labelled": 0.0, "half": 0.5, "none": 1.0}
+    truths = {}
+    for name, share in shares.items():
+        options = ["--unlabelled", str(share)] if share else []
+        _, counted = run("virl39k", text_only, "--test_size", "20", *options, out=name)
+        train = rows(tmp_path / name / "train.parquet")
+        hidden = [row["reward_model"]["ground_truth"] is None for row in train]
+        assert sum(hidden) / len(hidden) == pytest.approx(share, abs=0.15)
+        assert counted["train"]["unlabelled"] == sum(hidden)
+        assert all(row["extra_info"]["hidden_truth"] is None for row in train if row["reward_model"]["ground_truth"])
+        truths[name] = {
+            row["extra_info"]["id"]: row["reward_model"]["ground_truth"] or row["extra_info"]["hidden_truth"]
+            for row in train
+        }
+        assert all(row["reward_model"]["ground_truth"] for row in rows(tmp_path / name / "test.parquet"))
+    # A record without an answer is a row where none is needed.
+    assert truths["labelled"].items() <= truths["half"].items() <= truths["none"].items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections import Counter
 
@@ -91,10 +92,46 @@ def test_rotated_images_are_put_upright() -> None:
         assert shown.getpixel((20, 5))[2] > 200 and shown.getpixel((20, size[1] - 5))[0] > 200
 
 
-def test_sixteen_bits_are_scaled() -> None:
-    ramp = np.linspace(0, 65535, 40 * 40, dtype=np.uint16).reshape(40, 40)
-    shown = np.asarray(prepared(encoded(Image.fromarray(ramp)))[1].convert("L"), dtype=int)
-    assert abs(shown - ramp.astype(int) // 256).max() <= 1
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "form"),
+    [
+        (np.uint16, 0, 65535, "PNG"),  # all 16 bits
+        (np.uint16, 0, 4095, "PNG"),  # 12 bits of a camera or a scanner
+        (np.uint16, 0, 1023, "PNG"),
+        (np.uint16, 0, 255, "PNG"),  # 8 bits in a wider file
+        (np.uint16, 0, 1, "PNG"),  # a mask
+        (np.int32, 0, 65535, "TIFF"),
+        (np.int32, -1000, 1047, "TIFF"),  # such as Hounsfield units
+        (np.float32, 0, 1, "TIFF"),
+        (np.float32, 0, 255, "TIFF"),
+        (np.float32, -3, 7000, "TIFF"),
+    ],
+)
+def test_values_of_more_than_eight_bits_are_scaled(dtype, low, high, form) -> None:
+    """A ramp stays a ramp from black to white, whatever its range."""
+    ramp = np.linspace(low, high, 40 * 40).astype(dtype).reshape(40, 40)
+    shown = np.asarray(prepared(encoded(Image.fromarray(ramp), form))[1].convert("L"), dtype=int)
+    share = (ramp.astype(float) - low) / (high - low)
+    assert abs(shown / 255 - share).max() < 0.01
+
+
+@pytest.mark.parametrize("values", [[np.nan, 0.5], [np.inf, -np.inf], [np.nan, np.nan]])
+def test_floats_that_are_no_numbers(values) -> None:
+    image = Image.fromarray(np.array([values] * 2, dtype=np.float32))
+    assert prepared(encoded(image, "TIFF"))[1].mode == "L"
+
+
+def test_a_data_uri_is_decoded(picture) -> None:
+    uri = "data:image/png;base64," + base64.b64encode(picture(1)).decode()
+    assert prepared(uri)[0] == picture(1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
+def test_bare_base64_is_said_in_short(form, picture) -> None:
+    text = base64.b64encode(picture(1, (90, 90), form=form)).decode()
+    with pytest.raises(RowError, match="looks like base64") as caught:
+        prepare_image(text, NOWHERE, 1 << 20, Counter())
+    assert len(str(caught.value)) < 250
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])

@@ -133,7 +133,8 @@ def run_script(name: str, *overrides: str, **variables: str) -> subprocess.Compl
 @pytest.fixture
 def paths(data_folder, tmp_path):
     return {
-        "TRAIN_FILES": f"{data_folder}/train.parquet",
+        # Twice: the baseline's batch has 128 rows.
+        "TRAIN_FILES": f"[{data_folder}/train.parquet,{data_folder}/train.parquet]",
         "VAL_FILES": f"{data_folder}/test.parquet",
         "OUTPUT_DIR": str(tmp_path / "out"),
     }
