@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import traceback
 import typing
 import warnings
@@ -199,6 +200,21 @@ def _ask_loggers(value: Any, config: DictConfig) -> None:
 
     for name in [value] if isinstance(value, str) else value or []:
         _registered([*Tracking.supported_backend, "tracking"], name)
+        if name in _LOGGERS_OF_THEIR_OWN and importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"{name} is not installed")
+
+
+_LOGGERS_OF_THEIR_OWN = ("wandb", "mlflow", "swanlab", "tensorboard", "clearml", "trackio")
+"""Loggers that are a package of the same name, which verl imports after all weights have been loaded."""
+
+
+def _ask_correction(value: Any, config: DictConfig) -> None:
+    import torch
+    from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_rejection_mask as correct
+
+    zero, given = torch.zeros(1, 1), {name: value.get(name) for name in value if name.startswith("rollout_")}
+    if given.get("rollout_is") is not None or given.get("rollout_rs") is not None:
+        correct(zero, zero, torch.ones(1, 1), **given)
 
 
 def _ask_reward_function(value: Any, config: DictConfig) -> None:
@@ -244,6 +260,7 @@ QUESTIONS = (
     Question(f"{_ACTOR}.optim", _ask_optimizer),
     Question(f"{_ACTOR}.policy_loss.loss_mode", _ask_policy_loss),
     Question(f"{_ACTOR}.kl_loss_type", _ask_kl_penalty, where=f"{_ACTOR}.use_kl_loss"),
+    Question("algorithm.rollout_correction", _ask_correction, where="algorithm.rollout_correction"),
     Question("algorithm.kl_penalty", _ask_kl_penalty, where="algorithm.use_kl_in_reward"),
     Question("algorithm.kl_ctrl", _ask_kl_control, where="algorithm.use_kl_in_reward"),
     *(Question(f"{part}.fsdp_config.model_dtype", _ask_dtype) for part in (_ACTOR, _REF)),

@@ -30,6 +30,8 @@ REFUSED = [
     (f"{ROLLOUT}.mode=sync", "Rollout mode 'sync' has been removed"),
     ("data.truncation=midle", "data.truncation=midle: assert truncation in"),
     ("trainer.logger=[console,wandbx]", "choose from wandb, mlflow"),
+    ("algorithm.rollout_correction.rollout_is=tokens", "algorithm.rollout_correction: "),
+    ("algorithm.rollout_correction.rollout_rs=tokens", "algorithm.rollout_correction: "),
     ("trainer.logger=wandbx", "trainer.logger=wandbx: choose from wandb"),
     ("data.custom_cls.path=/nowhere/d.py", "data.custom_cls.path=/nowhere/d.py: Custom module file not found"),
     ("reward.custom_reward_function.path=/nowhere/r.py", "custom_reward_function.path=/nowhere/r.py: Custom module"),
