@@ -67,7 +67,8 @@ def expand_home(config: DictConfig) -> None:
 
 def check_config(config: DictConfig) -> None:
     """SPARK's block, what it needs of verl's, and files. The model of a dry run may be on another machine."""
-    rules.check(config, at_hand=not dry_run() or known_shape(str(config.actor_rollout_ref.model.path)) is None)
+    model = str(OmegaConf.select(config, "actor_rollout_ref.model.path"))
+    rules.check(config, at_hand=not dry_run() or known_shape(model) is None)
 
 
 def warn_of_keys(config: DictConfig) -> None:

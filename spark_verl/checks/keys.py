@@ -123,7 +123,7 @@ def _wrong_kinds(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str
         if isinstance(default, dict) and default:
             if isinstance(value, dict):
                 yield from _wrong_kinds(value, default, f"{here}.")
-            elif prefix or value is not None:
+            else:
                 yield f"{here} is a section of options, got {brief(value)}"
         elif None not in (value, default) and _kind(value) != _kind(default):
             yield f"{here} must be {_kind(default)} (verl's default: {brief(default)}), got {brief(value)}"

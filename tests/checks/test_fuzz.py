@@ -12,7 +12,7 @@ import pytest
 from checked_configs import load, write_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spark_verl import main
@@ -35,13 +35,20 @@ SCALARS = (
 VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.sampled_from(["a", "path", "enable"]), SCALARS)
 
 
+class Sound:
+    """A config that passes, and its keys; shorter than they are where a test that failed shows it."""
+
+    def __init__(self, config: DictConfig) -> None:
+        names = [key for key in keys.flat_keys(keys.plain(config)) if not key.startswith(IN_PROCESS)]
+        self.config, self.names = config, st.sampled_from(sorted(name for name in names if "_target_" not in name))
+
+    def __repr__(self) -> str:
+        return "Sound()"
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    """A config that passes, its keys, and where it writes."""
-    folder = tmp_path_factory.mktemp("fuzz")
-    config = load(write_files(folder), "quickstart_gpu")
-    names = [key for key in keys.flat_keys(keys.plain(config)) if not key.startswith(IN_PROCESS)]
-    return config, sorted(name for name in names if "_target_" not in name)
+    return Sound(load(write_files(tmp_path_factory.mktemp("fuzz")), "quickstart_gpu"))
 
 
 @pytest.fixture(autouse=True)
@@ -61,15 +68,14 @@ def outcome(config) -> str | None:
 
 
 def test_the_config_before_the_changes_passes(sound):
-    assert outcome(sound[0].copy()) is None
+    assert outcome(sound.config.copy()) is None
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_config_is_a_traceback(sound, data):
-    config, names = sound
-    changed = config.copy()
-    for key in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)):
+    changed = sound.config.copy()
+    for key in data.draw(st.lists(sound.names, min_size=1, max_size=2, unique=True)):
         value = data.draw(VALUES, label=key)
         try:
             OmegaConf.update(changed, key, value, merge=False, force_add=True)
