@@ -13,11 +13,25 @@ import importlib.util
 import traceback
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from verl.experimental.agent_loop import agent_loop
+from verl.trainer.ppo import core_algos
+from verl.trainer.ppo.reward import get_custom_reward_fn, resolve_reward_manager_cls
+from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_rejection_mask
+from verl.utils.config import omega_conf_to_dataclass
+from verl.utils.dataset.rl_dataset import get_dataset_class
+from verl.utils.torch_dtypes import PrecisionType
+from verl.utils.torch_functional import postprocess_data
+from verl.utils.tracking import Tracking
+from verl.workers.config import FSDPEngineConfig
+from verl.workers.config.optimizer import build_optimizer
+from verl.workers.rollout.replica import RolloutReplicaRegistry
 
 from spark_verl.checks import keys
 from spark_verl.options import LONGEST_REASON, brief, refuse
@@ -117,161 +131,102 @@ def _problem(hint: Any, value: Any) -> str | None:
     return None
 
 
-def _registered(registry: Mapping[Any, Any] | list[str], value: Any) -> None:
+def _one_of(known: Iterable[str], value: Any) -> None:
     """Raise with the known names where a value is none of them."""
-    if value not in registry:
-        raise ValueError(f"choose from {', '.join(map(str, registry))}")
-
-
-def _ask_kl_penalty(value: Any, config: DictConfig) -> None:
-    import torch
-    from verl.trainer.ppo.core_algos import kl_penalty
-
-    log_probabilities = torch.FloatTensor([[0.0]])
-    kl_penalty(log_probabilities, log_probabilities, value)
-
-
-def _ask_policy_loss(value: Any, config: DictConfig) -> None:
-    from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY
-
-    _registered(POLICY_LOSS_REGISTRY, value)
-
-
-def _ask_kl_control(value: Any, config: DictConfig) -> None:
-    from verl.trainer.ppo.core_algos import get_kl_controller
-
-    get_kl_controller(config.algorithm.kl_ctrl)
-
-
-def _ask_optimizer(value: Any, config: DictConfig) -> None:
-    import torch
-    from verl.utils.config import omega_conf_to_dataclass
-    from verl.workers.config.optimizer import build_optimizer
-
-    build_optimizer([torch.nn.Parameter(torch.zeros(1))], omega_conf_to_dataclass(value))
-
-
-def _ask_dataclass(value: Any, config: DictConfig) -> None:
-    from verl.utils.config import omega_conf_to_dataclass
-
-    omega_conf_to_dataclass(value)
-
-
-def _ask_dtype(value: Any, config: DictConfig) -> None:
-    from verl.utils.torch_dtypes import PrecisionType
-
-    PrecisionType.to_dtype(value)
-
-
-def _ask_mixed_precision(value: Any, config: DictConfig) -> None:
-    for dtype in (value or {}).values():
-        _ask_dtype(dtype, config)
+    names = [str(name) for name in known]
+    if value not in names:
+        raise ValueError(f"choose from {', '.join(names)}")
 
 
 def _ask_strategy(value: Any, config: DictConfig) -> None:
-    from verl.utils.config import omega_conf_to_dataclass
-
     with warnings.catch_warnings():
         # One for each engine whose library is not installed.
         warnings.simplefilter("ignore")
         from verl.workers.engine import EngineRegistry
 
-    _registered(EngineRegistry._engines["language_model"], value)
-    engine = {**config.actor_rollout_ref.actor.fsdp_config, "strategy": value}
-    omega_conf_to_dataclass(OmegaConf.create(engine))
-
-
-def _ask_rollout(value: Any, config: DictConfig) -> None:
-    from verl.workers.rollout.replica import RolloutReplicaRegistry
-
-    _registered(RolloutReplicaRegistry._registry, value)
-
-
-def _ask_truncation(value: Any, config: DictConfig) -> None:
-    import torch
-    from verl.utils.torch_functional import postprocess_data
-
-    one = torch.ones(1, 1, dtype=torch.long)
-    postprocess_data(one, one, max_length=1, pad_token_id=0, truncation=value)
+    _one_of(EngineRegistry._engines["language_model"], value)
+    FSDPEngineConfig(strategy=value)
 
 
 def _ask_loggers(value: Any, config: DictConfig) -> None:
-    from verl.utils.tracking import Tracking
-
     for name in [value] if isinstance(value, str) else value or []:
-        _registered([*Tracking.supported_backend, "tracking"], name)
-        if name in _LOGGERS_OF_THEIR_OWN and importlib.util.find_spec(name) is None:
+        _one_of([*Tracking.supported_backend, "tracking"], name)
+        # verl imports it after all weights have been loaded.
+        if name in _PACKAGES and importlib.util.find_spec(name) is None:
             raise ModuleNotFoundError(f"{name} is not installed")
 
 
-_LOGGERS_OF_THEIR_OWN = ("wandb", "mlflow", "swanlab", "tensorboard", "clearml", "trackio")
-"""Loggers that are a package of the same name, which verl imports after all weights have been loaded."""
+_PACKAGES = ("wandb", "mlflow", "swanlab", "tensorboard", "clearml", "trackio")
+"""Loggers that are a package of the same name."""
 
 
 def _ask_correction(value: Any, config: DictConfig) -> None:
-    import torch
-    from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_rejection_mask as correct
-
-    zero, given = torch.zeros(1, 1), {name: value.get(name) for name in value if name.startswith("rollout_")}
+    given = {name: value[name] for name in value if name.startswith("rollout_")}
     if given.get("rollout_is") is not None or given.get("rollout_rs") is not None:
-        correct(zero, zero, torch.ones(1, 1), **given)
+        compute_rollout_correction_and_rejection_mask(_ZERO, _ZERO, torch.ones(1, 1), **given)
 
 
-def _ask_reward_function(value: Any, config: DictConfig) -> None:
-    from verl.trainer.ppo.reward import get_custom_reward_fn
-
-    get_custom_reward_fn(config)
-
-
-def _ask_reward_manager(value: Any, config: DictConfig) -> None:
-    from verl.trainer.ppo.reward import resolve_reward_manager_cls
-
-    resolve_reward_manager_cls(config)
-
-
-def _ask_dataset(value: Any, config: DictConfig) -> None:
-    from verl.utils.dataset.rl_dataset import get_dataset_class
-
-    get_dataset_class(config.data)
+def _ask_dtypes(value: Any, config: DictConfig) -> None:
+    for dtype in value.values() if isinstance(value, DictConfig) else [value]:
+        PrecisionType.to_dtype(dtype)
 
 
 def _ask_agent_loop(value: Any, config: DictConfig) -> None:
-    import verl.experimental.agent_loop  # noqa: F401  (registers verl's own)
-    from verl.experimental.agent_loop.agent_loop import _agent_loop_registry
-
     if not config.actor_rollout_ref.rollout.agent.agent_loop_config_path:
-        _registered(_agent_loop_registry, value)
+        _one_of(agent_loop._agent_loop_registry, value)
 
 
-def _ask_attention(value: Any, config: DictConfig) -> None:
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    if value is not None:
-        _registered(["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()], value)
-
-
+_ZERO = torch.FloatTensor([[0.0]])
+_ONE = torch.ones(1, 1, dtype=torch.long)
 _MODEL, _ACTOR, _REF, _ROLLOUT = (f"actor_rollout_ref.{name}" for name in ("model", "actor", "ref", "rollout"))
+_ATTENTION, _DATASET = f"{_MODEL}.override_config.attn_implementation", "data.custom_cls.path"
+_REWARD = "reward.custom_reward_function.path"
 
 QUESTIONS = (
-    Question(_ACTOR, _ask_dataclass),
-    Question(_ROLLOUT, _ask_dataclass),
+    Question(_ACTOR, lambda value, config: omega_conf_to_dataclass(value)),
+    Question(_ROLLOUT, lambda value, config: omega_conf_to_dataclass(value)),
     Question(f"{_ACTOR}.strategy", _ask_strategy),
     Question(f"{_REF}.strategy", _ask_strategy),
-    Question(f"{_ACTOR}.optim", _ask_optimizer),
-    Question(f"{_ACTOR}.policy_loss.loss_mode", _ask_policy_loss),
-    Question(f"{_ACTOR}.kl_loss_type", _ask_kl_penalty, where=f"{_ACTOR}.use_kl_loss"),
+    Question(
+        f"{_ACTOR}.optim",
+        lambda value, config: build_optimizer([torch.nn.Parameter(_ZERO)], omega_conf_to_dataclass(value)),
+    ),
+    Question(f"{_ACTOR}.policy_loss.loss_mode", lambda value, config: _one_of(core_algos.POLICY_LOSS_REGISTRY, value)),
+    Question(
+        f"{_ACTOR}.kl_loss_type",
+        lambda value, config: core_algos.kl_penalty(_ZERO, _ZERO, value),
+        where=f"{_ACTOR}.use_kl_loss",
+    ),
+    Question(
+        "algorithm.kl_penalty",
+        lambda value, config: core_algos.kl_penalty(_ZERO, _ZERO, value),
+        where="algorithm.use_kl_in_reward",
+    ),
+    Question(
+        "algorithm.kl_ctrl",
+        lambda value, config: core_algos.get_kl_controller(value),
+        where="algorithm.use_kl_in_reward",
+    ),
     Question("algorithm.rollout_correction", _ask_correction, where="algorithm.rollout_correction"),
-    Question("algorithm.kl_penalty", _ask_kl_penalty, where="algorithm.use_kl_in_reward"),
-    Question("algorithm.kl_ctrl", _ask_kl_control, where="algorithm.use_kl_in_reward"),
-    *(Question(f"{part}.fsdp_config.model_dtype", _ask_dtype) for part in (_ACTOR, _REF)),
-    *(Question(f"{part}.fsdp_config.mixed_precision", _ask_mixed_precision) for part in (_ACTOR, _REF)),
-    Question(f"{_MODEL}.override_config.attn_implementation", _ask_attention),
-    Question(f"{_ROLLOUT}.name", _ask_rollout),
+    *(
+        Question(f"{part}.fsdp_config.{name}", _ask_dtypes, where=f"{part}.fsdp_config.{name}")
+        for part in (_ACTOR, _REF)
+        for name in ("model_dtype", "mixed_precision")
+    ),
+    Question(
+        _ATTENTION,
+        lambda value, config: _one_of(["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()], value),
+        where=_ATTENTION,
+    ),
+    Question(f"{_ROLLOUT}.name", lambda value, config: _one_of(RolloutReplicaRegistry._registry, value)),
     Question(f"{_ROLLOUT}.agent.default_agent_loop", _ask_agent_loop),
-    Question("data.truncation", _ask_truncation),
-    Question("data.custom_cls.path", _ask_dataset, where="data.custom_cls.path"),
-    Question("reward.reward_manager.name", _ask_reward_manager),
-    Question("reward.custom_reward_function.path", _ask_reward_function, where="reward.custom_reward_function.path"),
+    Question(
+        "data.truncation",
+        lambda value, config: postprocess_data(_ONE, _ONE, max_length=1, pad_token_id=0, truncation=value),
+    ),
+    Question(_DATASET, lambda value, config: get_dataset_class(config.data), where=_DATASET),
+    Question("reward.reward_manager.name", lambda value, config: resolve_reward_manager_cls(config)),
+    Question(_REWARD, lambda value, config: get_custom_reward_fn(config), where=_REWARD),
     Question("trainer.logger", _ask_loggers),
 )
 """What is asked, and of whom."""
