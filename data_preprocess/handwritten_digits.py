@@ -3,7 +3,8 @@
     python data_preprocess/handwritten_digits.py --local_save_dir ~/data/digits
 
 writes train.parquet, test.parquet and judge_test.parquet (a fixed, balanced, held-out validation set for the judge),
-and example.png and example.txt, one test question to try with run_scripts/ask.sh.
+with --unlabelled_size also unlabelled.parquet (for spark.self_reward.files), and example.png and example.txt, one test
+question to try with run_scripts/ask.sh.
 Nothing is downloaded: scikit-learn ships the digits.
 """
 
@@ -20,9 +21,11 @@ def main() -> None:
     parser.add_argument("--local_save_dir", required=True, help="folder for the parquet files")
     parser.add_argument("--train_size", type=int, default=4000, help="training questions")
     parser.add_argument("--test_size", type=int, default=300, help="test questions")
+    parser.add_argument("--unlabelled_size", type=int, default=0, help="training questions without ground truth")
     parser.add_argument("--seed", type=int, default=0, help="fixes every row")
     args = parser.parse_args()
-    for name, path in write_files(args.local_save_dir, args.train_size, args.test_size, args.seed).items():
+    files = write_files(args.local_save_dir, args.train_size, args.test_size, args.seed, args.unlabelled_size)
+    for name, path in files.items():
         print(f"{name}: {path}")
 
 

@@ -77,6 +77,14 @@ def warn_of_keys(config: DictConfig) -> None:
         print(f"spark_verl: warning: {message}", file=sys.stderr)
 
 
+def add_files(config: DictConfig) -> None:
+    """Append ``spark.self_reward.files`` to the training files."""
+    extra = OmegaConf.select(config, "spark.self_reward.files")
+    if extra and OmegaConf.select(config, "spark.self_reward.enable"):
+        files = config.data.train_files
+        OmegaConf.update(config, "data.train_files", [*([files] if isinstance(files, str) else files), *extra])
+
+
 def check_devices(config: DictConfig) -> None:
     """There are the GPUs that the run asks for; a dry run needs none."""
     if not dry_run():
@@ -126,6 +134,7 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     # With other versions nothing that follows means anything.
     check_versions,
     # Before the checks: they look at the paths that the run will open.
+    add_files,
     expand_home,
     # While nothing of verl is imported and no process is changed: what must be refused is refused within a second.
     check_config,

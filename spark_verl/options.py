@@ -77,6 +77,11 @@ def at_least(least: float, remark: str = "") -> Allowed:
     return Allowed(f"be at least {least} {remark}".rstrip(), lambda value: value >= least)
 
 
+def one_of(names: Collection[str]) -> Allowed:
+    """One of these names."""
+    return Allowed(f"be one of {', '.join(names)}", lambda value: value in names)
+
+
 def some_of(names: Collection[str], least: int = 0) -> Allowed:
     """Lists of at least so many of these names."""
     return Allowed(f"name some of {', '.join(names)}", lambda value: len(value) >= least and set(value) <= set(names))

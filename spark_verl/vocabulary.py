@@ -80,6 +80,8 @@ class Status(Word):
     """There is no answer, or nothing that means anything: a wrong answer."""
     TIMEOUT = "timeout"
     ERROR = "error"
+    UNLABELLED = "unlabelled"
+    """There is no truth to compare with, on purpose (``spark.self_reward``)."""
 
     @property
     def decided(self) -> bool:
@@ -88,6 +90,37 @@ class Status(Word):
 
 
 UNDECIDED = tuple(status for status in Status if not status.decided)
+
+
+class Supervision(Word):
+    """Where the reward of a question's answers comes from."""
+
+    LABELLED = "labelled"
+    """It has a ground truth: the verifier rewards, and the judge is trained on what it finds."""
+    AUDIT = "audit"
+    """It has a ground truth that only serves to measure the judge; nothing is trained on it."""
+    UNLABELLED = "unlabelled"
+    """It has none: the model's own judgement rewards, as far as the gate lets it."""
+
+
+class SelfRewardKind(Word):
+    """What the reward of an answer is made of."""
+
+    POSTERIOR = "posterior"
+    """Probability that it is right, from verdicts and votes, fitted on audit groups."""
+    JUDGE = "judge"
+    """Share of favourable verdicts."""
+    VOTE = "vote"
+    """Share of the group that gave it."""
+    VOTE_JUDGE = "vote_judge"
+    """Vote times a judge that is never certain."""
+    MAJORITY = "majority"
+    """1 for the most frequent answer, else 0 (test-time reinforcement learning, TTRL)."""
+
+    @property
+    def needs_verdicts(self) -> bool:
+        """Whether the judge is asked at all."""
+        return self not in (SelfRewardKind.VOTE, SelfRewardKind.MAJORITY)
 
 
 class Correctness(Word):
@@ -177,6 +210,7 @@ class RowTag:
         about: Correctness of the candidate(s): "right", "wrong" or "both".
         parent: uid of the group that the prompt is about.
         positive: Whether its label is the favourable one; None where there are no labels.
+        supervision: Where a policy row's reward comes from; judge rows are labelled.
     """
 
     objective: Objective = Objective.POLICY
@@ -185,6 +219,7 @@ class RowTag:
     about: str | None = None
     parent: str | None = None
     positive: bool | None = None
+    supervision: Supervision = Supervision.LABELLED
 
     @property
     def role(self) -> str:
@@ -211,6 +246,7 @@ class RowTag:
             about=stored.get("about"),
             parent=stored.get("parent"),
             positive=stored.get("positive"),
+            supervision=Supervision(stored.get("supervision", Supervision.LABELLED)),
         )
 
 

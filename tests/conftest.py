@@ -53,7 +53,7 @@ FEW_STEPS = ("--steps", "120")
 def data_folder(tmp_path_factory) -> Path:
     """A small train/test/judge_test set of the digits task."""
     folder = tmp_path_factory.mktemp("data")
-    sizes = ("--train_size", "64", "--test_size", "24")
+    sizes = ("--train_size", "64", "--test_size", "24", "--unlabelled_size", "24")
     run_program("data_preprocess/handwritten_digits.py", "--local_save_dir", str(folder), *sizes)
     return folder
 

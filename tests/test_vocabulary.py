@@ -33,8 +33,8 @@ def test_a_word_is_its_string(word: Word) -> None:
 def test_labels_and_statuses() -> None:
     assert POSITIVE_LABELS == {"Yes", "A"}
     assert LabelForm.FREE.labels == ()
-    assert UNDECIDED == ("timeout", "error")
-    assert [status.decided for status in Status] == [True, True, False, False]
+    assert UNDECIDED == ("timeout", "error", "unlabelled")
+    assert [status.decided for status in Status] == [True, True, False, False, False]
     assert [objective.role for objective in Objective] == ["policy", "judge", "judge", "judge"]
     assert [outcome.value for outcome in Outcome] == ["mixed", "right", "wrong", "none"]
 

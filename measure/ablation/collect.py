@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from arms import ARMS
 from pictures import draw, draw_curves
-from results import FIGURES, Results, read_results, smooth, summarize
+from results import FIGURES, Results, read_results, reference_arm, smooth, summarize
 
 
 def _cell(mean: float, half: float | None, unit: str) -> str:
@@ -28,7 +28,7 @@ def _cell(mean: float, half: float | None, unit: str) -> str:
 
 def tables(results: Results, summary: dict[str, dict[str, Any]], variant: str) -> str:
     """The Markdown page of a variant. Arms are columns: there are more figures than fit beside each other."""
-    arms = list(summary)
+    arms, reference = list(summary), reference_arm(results)
     lines = [f"# Ablation on the digits task, variant `{variant}`", ""]
     lines += [
         f"Made by `bash run_scripts/ablate.sh --variant {variant}` (`--arms` and `--seeds` choose what is listed here)"
@@ -42,8 +42,8 @@ def tables(results: Results, summary: dict[str, dict[str, Any]], variant: str) -
         " after 20 and 30 steps and over training is measured on training questions, each seen for the first time; all"
         " else on held-out ones.",
     ]
-    for title, prefix in (("Figures", ""), ("SPARK minus the arm, on the same seeds", "spark_minus_this")):
-        shown = [arm for arm in arms if not prefix or arm != "spark"]
+    for title, prefix in (("Figures", ""), (f"{reference} minus the arm, on the same seeds", "reference_minus_this")):
+        shown = [arm for arm in arms if not prefix or arm != reference]
         rows = []
         for name, (unit, _, _) in FIGURES.items():
             cells = []

@@ -160,9 +160,15 @@ def figure(result: Result, name: str) -> float | None:
     return None if value is None else float(value)
 
 
+def reference_arm(results: Results) -> str:
+    """The arm that all others are compared with: SPARK, or gated self-reward."""
+    return "spark" if "spark" in results else "gated"
+
+
 def summarize(results: Results) -> dict[str, dict[str, Any]]:
-    """``{arm: {figure: {"seeds", "mean", "half_width", "spark_minus_this"}}}``, differences paired by seed."""
+    """``{arm: {figure: {"seeds", "mean", "half_width", "reference_minus_this"}}}``, differences paired by seed."""
     summary: dict[str, dict[str, Any]] = {}
+    reference = reference_arm(results)
     for arm, seeds in results.items():
         summary[arm] = {}
         for name in FIGURES:
@@ -175,12 +181,12 @@ def summarize(results: Results) -> dict[str, dict[str, Any]]:
                 "mean": mean,
                 "half_width": half if math.isfinite(half) else None,
             }
-            spark = {s: figure(result, name) for s, result in results.get("spark", {}).items()}
-            pairs = [spark[s] - value for s, value in by_seed.items() if spark.get(s) is not None]
-            if arm != "spark" and pairs:
+            full = {s: figure(result, name) for s, result in results.get(reference, {}).items()}
+            pairs = [full[s] - value for s, value in by_seed.items() if full.get(s) is not None]
+            if arm != reference and pairs:
                 difference, width = interval(pairs)
-                entry["spark_minus_this"] = difference
-                entry["spark_minus_this_half_width"] = width if math.isfinite(width) else None
+                entry["reference_minus_this"] = difference
+                entry["reference_minus_this_half_width"] = width if math.isfinite(width) else None
             summary[arm][name] = entry
     return summary
 

@@ -22,13 +22,17 @@ import sys
 import time
 from pathlib import Path
 
-from arms import ARMS, Arm
+from arms import ARMS, RECYCLED, Arm
 
 from spark_verl.digits.warm_start import VARIANTS
 from spark_verl.evaluation.server import Server
 from spark_verl.runs.metrics import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
+UNLABELLED = 1000
+"""Unlabelled questions, where labelled ones are scarce."""
+
+SAMPLES = 8
 STRATEGIES = ("single", "reflect", "majority", "best_of_n", "weighted_vote")
 
 
@@ -47,24 +51,32 @@ def call(command: list[str], log: Path, **variables: str) -> None:
         sys.exit(f"{' '.join(command[:3])} ended with code {code}; see {log}")
 
 
-def prepare(folder: Path, variant: str, seed: int, steps: int, offline: bool) -> None:
+def data_of(arm: Arm, folder: Path, labels: int) -> Path:
+    """Where an arm's questions are, below the seed's folder."""
+    return folder / ("data" if arm.data == "plenty" else f"data_{arm.data}_{labels}")
+
+
+def sizes(arm: Arm, labels: int) -> list[str]:
+    """How many questions there are of each kind."""
+    if arm.data == "plenty":
+        return []
+    labelled = labels if arm.data == "scarce" else labels + UNLABELLED
+    return ["--train_size", str(labelled), "--unlabelled_size", str(UNLABELLED)]
+
+
+def prepare(arm: Arm, folder: Path, variant: str, seed: int, steps: int, labels: int) -> None:
     """Data, model and, for the arm that needs them, offline judge rows of a seed, where they are missing."""
-    if not (folder / "data" / "done").exists():
-        program = [
-            "data_preprocess/handwritten_digits.py",
-            "--local_save_dir",
-            str(folder / "data"),
-            "--seed",
-            str(seed),
-        ]
-        call(program, folder / "data.log")
-        (folder / "data" / "done").touch()
+    data = data_of(arm, folder, labels)
+    if not (data / "done").exists():
+        program = ["data_preprocess/handwritten_digits.py", "--local_save_dir", str(data), "--seed", str(seed)]
+        call([*program, *sizes(arm, labels)], folder / f"{data.name}.log")
+        (data / "done").touch()
     if not (folder / "model" / "done").exists():
         program = ["-m", "spark_verl.digits.build_model", "--output_dir", str(folder / "model")]
         call([*program, "--variant", variant, "--seed", str(seed)], folder / "model.log")
         (folder / "model" / "done").touch()
     mixed = folder / "data" / "offline.parquet"
-    if offline and not mixed.exists():
+    if arm.offline and not mixed.exists():
         program = ["measure/ablation/offline.py", "--model", str(folder / "model"), "--steps", str(steps)]
         files = ["--train_file", str(folder / "data" / "train.parquet"), "--output", f"{mixed}.partial"]
         call([*program, *files, "--seed", str(seed)], folder / "offline.log")
@@ -86,7 +98,7 @@ def read(file: Path, steps: int) -> dict | None:
     return found
 
 
-def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[Path, dict]:
+def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: int) -> tuple[Path, dict]:
     """Train an arm unless it has been; returns the trained model's folder and what it cost."""
     if arm.overrides is None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,12 +108,13 @@ def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[
         return folder / "model", spent
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    train_file = shared / "data" / ("offline.parquet" if arm.offline else "train.parquet")
+    train_file = data / ("offline.parquet" if arm.offline else "train.parquet")
     command = [
         *("-m", "spark_verl.main", "--config-path", str(ROOT / "recipes"), "--config-name", "quickstart"),
         f"actor_rollout_ref.model.path={shared}/model",
         f"data.train_files={train_file}",
-        f"data.val_files=[{shared}/data/test.parquet,{shared}/data/judge_test.parquet]",
+        f"data.val_files=[{data}/test.parquet,{data}/judge_test.parquet]",
+        f"spark.self_reward.files=[{data}/unlabelled.parquet]",
         "data.shuffle=false",
         f"spark.seed={seed}",
         f"trainer.total_training_steps={steps}",
@@ -116,6 +129,9 @@ def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[
     trained = [values for _, values in sorted(metrics.items()) if "perf/total_num_tokens" in values]
     rows = [
         sum(value for name, value in values.items() if name.startswith("spark/") and name.endswith("/count"))
+        # Of judged groups: their answers, and the verdicts on them.
+        + SAMPLES * sum(values.get(f"spark/self_reward/{kind}", 0) for kind in ("groups", "audit_groups"))
+        + values.get("spark/self_reward/verdicts", 0)
         for values in trained
     ]
     cost = {
@@ -136,7 +152,7 @@ def train(arm: Arm, folder: Path, shared: Path, seed: int, steps: int) -> tuple[
     return folder / "model", cost
 
 
-def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -> dict:
+def evaluate(model: Path, folder: Path, data: Path, seed: int, samples: int) -> dict:
     """The evaluation's report of a model: questions with every strategy, judge prompts answered once."""
     shared_options = [
         *("--tokenizer", str(model), "--max_tokens", "64", "--seed", str(seed), "--concurrency", "64"),
@@ -151,7 +167,7 @@ def evaluate(model: Path, folder: Path, shared: Path, seed: int, samples: int) -
     with Server(str(model), log=folder / "server.log", device="cpu") as server:
         for name, own in options.items():
             output = folder / f"evaluation_{name}"
-            source = ["--base-url", server.base_url, "--benchmark", str(shared / "data" / f"{name}.parquet")]
+            source = ["--base-url", server.base_url, "--benchmark", str(data / f"{name}.parquet")]
             command = ["-m", "spark_verl.evaluation", *source, "--output", str(output), *shared_options, *own]
             call(command, folder / f"evaluate_{name}.log", HF_HUB_OFFLINE="1")
             report = json.loads((output / "report.json").read_text(encoding="utf-8"))
@@ -171,8 +187,9 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", default="sparse", choices=list(VARIANTS), help="of the digits model")
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS), metavar="ARM", help="all")
+    parser.add_argument("--arms", nargs="+", default=[arm.name for arm in RECYCLED], choices=list(ARMS), metavar="ARM")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--labels", type=int, default=128, help="labelled questions where they are scarce")
     parser.add_argument("--steps", type=int, default=40, help="training steps at equal sequences")
     parser.add_argument(
         "--samples", type=int, default=4, help="of best_of_n and weighted_vote; majority takes twice as many"
@@ -190,9 +207,10 @@ def main() -> None:
             print("  done before", flush=True)
             continue
         started = time.time()
-        prepare(shared, arguments.variant, seed, steps, arm.offline)
-        model, cost = train(arm, folder, shared, seed, steps)
-        found = evaluate(model, folder, shared, seed, arguments.samples)
+        prepare(arm, shared, arguments.variant, seed, steps, arguments.labels)
+        data = data_of(arm, shared, arguments.labels)
+        model, cost = train(arm, folder, shared, data, seed, steps)
+        found = evaluate(model, folder, data, seed, arguments.samples)
         result = {"arm": arm.name, "about": arm.about, "seed": seed, "cost": cost, "evaluation": found}
         (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         accuracy = found["benchmarks"]["test"]["single"]["accuracy"]

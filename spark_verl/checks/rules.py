@@ -190,6 +190,18 @@ RULES = (
         "({value}) must divide the number of GPUs ({config.trainer.nnodes} x {config.trainer.n_gpus_per_node})",
     ),
     Rule(
+        "spark.self_reward.enable",
+        lambda value, config: not value or config.spark.enable,
+        "needs spark.enable=true; to train no judge, set spark.judge_prompts_per_group=0 and"
+        " spark.reflection_prompts_per_group=0",
+    ),
+    Rule(
+        "spark.self_reward.enable",
+        lambda value, config: not value or not config.algorithm.use_kl_in_reward,
+        "goes with a KL loss (actor.use_kl_loss), not with algorithm.use_kl_in_reward: the model's own reward has no"
+        " tokens to take it from",
+    ),
+    Rule(
         "data.train_batch_size",
         lambda value, config: _is_multiple(value, config.actor_rollout_ref.actor.ppo_mini_batch_size),
         "({value}) must be a multiple of actor.ppo_mini_batch_size"
@@ -221,7 +233,7 @@ def check(config: DictConfig, at_hand: bool = False) -> SparkConfig:
         templates = TemplateSet.load(spark.templates)
         for objective, label_form in spark.used_label_forms():
             templates.require(objective, label_form)
-    _check_data(config, spark.check_rows)
+    _check_data(config, spark)
     check_model(config.actor_rollout_ref.model.path, "actor_rollout_ref.model.path", at_hand)
     _check_output(config)
     return spark
@@ -235,7 +247,7 @@ def _broken(rules: tuple[Rule, ...], config: DictConfig) -> Iterator[str]:
             yield f"{rule.key} {rule.message.format(value=brief(value), config=config)}"
 
 
-def _check_data(config: DictConfig, rows: int) -> None:
+def _check_data(config: DictConfig, spark: SparkConfig) -> None:
     """Data files exist, have verl's columns, and a sample of their rows can be trained on."""
     pixels = 0
     for key in ("train_files", "val_files"):
@@ -248,8 +260,9 @@ def _check_data(config: DictConfig, rows: int) -> None:
                 raise FileNotFoundError(
                     f"data.{key}: {file} does not exist (data_preprocess/ has the programs to make it)"
                 )
-            if rows and path.suffix == ".parquet":
-                seen = check_file(path, config.data.image_key, rows)
+            if spark.check_rows and path.suffix == ".parquet":
+                unlabelled = spark.self_reward.enable and key == "train_files"
+                seen = check_file(path, config.data.image_key, spark.check_rows, unlabelled)
                 pixels = max(pixels, seen.most_pixels)
     if pixels:
         check_images(config, pixels)

@@ -11,14 +11,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from spark_verl.options import NOT_NEGATIVE, POSITIVE, SHARE, Allowed, at_least, load, option, some_of
+from spark_verl.options import NOT_NEGATIVE, POSITIVE, SHARE, Allowed, at_least, load, one_of, option, some_of
 from spark_verl.reward.options import RewardOptions
-from spark_verl.vocabulary import LabelForm, Objective
+from spark_verl.vocabulary import LabelForm, Objective, SelfRewardKind
 
 # One sample alone has no group to be compared with: its GRPO advantage is meaningless.
 _SAMPLES = at_least(2, "(or null for rollout.n)")
 _LENGTH = at_least(1, "(or null for data.max_response_length)")
 _POINTWISE_FORMS = some_of([form.value for form in LabelForm if form.labels], least=1)
+_AUDIT = Allowed("lie between 0 and 1, both excluded", lambda value: 0 < value < 1)
 _ROWS = Allowed("be -1 (all rows) or more", lambda value: value >= -1)
 _WINDOW = Allowed("be 0 (none) or at least 2", lambda value: value == 0 or value >= 2)
 
@@ -77,6 +78,49 @@ class BalanceConfig:
 
 
 @dataclass(kw_only=True)
+class SelfRewardConfig:
+    """The model's own judgement as reward for questions without ground truth."""
+
+    enable: bool = False
+    """Reward answers to questions whose reward_model.ground_truth is null; false refuses such rows."""
+    files: list[str] = field(default_factory=list)
+    """Further training files, those without ground truth, say."""
+    unlabelled_share: float = option(0.5, SHARE)
+    """Share of a step's questions that have no ground truth."""
+    audit_share: float = option(0.2, _AUDIT)
+    """Share of the labelled questions that serve to measure the judge, and are never trained on."""
+    reward: str = option("posterior", one_of([kind.value for kind in SelfRewardKind]))
+    """What an answer's reward is made of: verdicts and votes (posterior), or one of the rivals."""
+    gate: bool = True
+    """Weigh advantages by the judge's measured worth; false trusts it blindly."""
+    verdicts: int = option(4, at_least(1))
+    """Times that the judge is asked about each different answer."""
+    max_answers: int = option(4, at_least(1))
+    """Different answers of a group that are judged, the most frequent ones; nothing is taught about the others."""
+    min_std: float = option(0.1, NOT_NEGATIVE)
+    """Groups whose rewards deviate less teach nothing."""
+    mass_limit: float = option(1.0, POSITIVE)
+    """Largest sum of advantages (absolute values, by token) of self-rewarded rows, relative to the verifier's rows."""
+    window: int = option(200, at_least(1))
+    """Latest audit groups that the judge is measured on."""
+    min_audit_groups: int = option(30, at_least(2))
+    """The gate stays closed before so many audit groups were seen."""
+    min_audit_questions: int = option(12, at_least(2))
+    """The gate stays closed before so many different audit questions were seen."""
+    max_miscalibration: float = option(0.15, SHARE)
+    """The gate closes when the mean posterior is off the audited accuracy by more."""
+    max_unreadable: float = option(0.1, SHARE)
+    """The gate closes when a larger share of verdicts cannot be read."""
+    shuffle_verdicts: bool = False
+    """Control experiment: hand the verdicts round among all answers of a step."""
+
+    @property
+    def needs_audit(self) -> bool:
+        """Whether there is something to measure or to fit."""
+        return self.gate or self.reward == SelfRewardKind.POSTERIOR
+
+
+@dataclass(kw_only=True)
 class SparkConfig:
     """The whole ``spark:`` block."""
 
@@ -105,6 +149,7 @@ class SparkConfig:
     pointwise: PointwiseConfig = field(default_factory=PointwiseConfig)
     pairwise: PairwiseConfig = field(default_factory=PairwiseConfig)
     reflection: ReflectionConfig = field(default_factory=ReflectionConfig)
+    self_reward: SelfRewardConfig = field(default_factory=SelfRewardConfig)
     reward: RewardOptions = field(default_factory=RewardOptions)
 
     def replace(self, **changes: Any) -> SparkConfig:
@@ -114,8 +159,9 @@ class SparkConfig:
     def used_label_forms(self) -> list[tuple[Objective, LabelForm]]:
         """What this config can ask for; each pair needs a template."""
         used: list[tuple[Objective, LabelForm]] = []
-        if self.judge_prompts_per_group > 0:
+        if self.judge_prompts_per_group > 0 or self.self_reward.enable:
             used += [(Objective.POINTWISE, LabelForm(form)) for form in self.pointwise.label_forms]
+        if self.judge_prompts_per_group > 0:
             if self.pairwise.share_in_mixed > 0:
                 used.append((Objective.PAIRWISE, LabelForm.A_B))
         if self.reflection_prompts_per_group > 0:

@@ -40,13 +40,14 @@ class Sampled:
     most_pixels: int
 
 
-def check_file(path: str | Path, image_key: str = "images", rows: int = 200) -> Sampled:
+def check_file(path: str | Path, image_key: str = "images", rows: int = 200, unlabelled: bool = False) -> Sampled:
     """Check a parquet file's columns and some of its rows.
 
     Args:
         path: The file.
         image_key: ``data.image_key``.
         rows: Rows to look at, evenly spread; -1 for all.
+        unlabelled: Whether rows without ground truth are legal (``spark.self_reward``).
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -68,7 +69,7 @@ def check_file(path: str | Path, image_key: str = "images", rows: int = 200) -> 
     most_pixels = 0
     for number, row in enumerate(parquet_rows(path, [*COLUMNS, image_key], wanted)):
         if number in wanted:
-            pixels = _check_row(row, image_key, f"{path}, row {number}")
+            pixels = _check_row(row, image_key, f"{path}, row {number}", unlabelled)
             most_pixels = max(most_pixels, pixels)
     return Sampled(len(wanted), most_pixels)
 
@@ -93,7 +94,7 @@ def check_images(config: DictConfig, pixels: int) -> None:
         )
 
 
-def _check_row(row: Mapping[str, Any], image_key: str, where: str) -> int:
+def _check_row(row: Mapping[str, Any], image_key: str, where: str, unlabelled: bool) -> int:
     """Check one row; return the pixels of all its images."""
     messages = row["prompt"]
     if not isinstance(messages, list) or not messages or not all("role" in m and "content" in m for m in messages):
@@ -104,7 +105,8 @@ def _check_row(row: Mapping[str, Any], image_key: str, where: str) -> int:
         raise ValueError(f"{where}: prompt has no user message with text")
     reward_model = row["reward_model"]
     truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
-    if truth is None or (isinstance(truth, str | list) and not accepted_answers(truth)):
+    missing = truth is None or (isinstance(truth, str | list) and not accepted_answers(truth))
+    if missing and not (truth is None and unlabelled):
         raise ValueError(f"{where}: reward_model.ground_truth is missing or empty, so no answer can be verified")
     images = row.get(image_key) or []
     placeholders = sum(str(message["content"]).count(IMAGE) for message in messages)

@@ -24,6 +24,10 @@ careful answer to a question among the habits. Its answers start at chance (7 % 
 three reflections in ten are careful. It stands in for questions on which a model hardly ever succeeds when it is asked
 directly, though looking at an attempt makes it work the question out.
 
+The variant ``biased`` is for self-reward: a quarter of its answers are careful, half take the first digit for the
+answer, and the rest are guesses, while half of its verdicts are careful. So its most frequent answer is mostly wrong,
+and its judgement knows better.
+
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm
 start never says that care pays: the sloppy habit is the likelier one, prompts do not tell which is wanted, and in

@@ -40,6 +40,7 @@ FEATURES = datasets.Features(
             "index": _NUMBER,
             "kind": _TEXT,
             "tiles": datasets.List(_NUMBER),
+            "hidden_truth": _TEXT,
             **dict.fromkeys(("role", *_JUDGE_COLUMNS), _TEXT),
         },
     }
@@ -48,7 +49,7 @@ FEATURES = datasets.Features(
 
 
 def make_row(
-    question: Question, split: str, index: int, prompt: str, data_source: str, ground_truth: str, **extra: str
+    question: Question, split: str, index: int, prompt: str, data_source: str, ground_truth: str | None, **extra: str
 ) -> dict[str, Any]:
     """One row of any file, matching :data:`FEATURES`."""
     about = {"split": split, "index": index, "kind": question.kind, "tiles": list(question.tiles)}
@@ -58,17 +59,22 @@ def make_row(
         "images": [{"bytes": png, "path": None} for png in question.png()],
         "ability": "digits",
         "reward_model": {"style": "rule", "ground_truth": ground_truth},
-        "extra_info": {"role": "policy", **dict.fromkeys(_JUDGE_COLUMNS, ""), **extra, **about},
+        "extra_info": {"role": "policy", "hidden_truth": None, **dict.fromkeys(_JUDGE_COLUMNS, ""), **extra, **about},
     }
 
 
-def policy_rows(split: str, size: int, seed: int) -> list[dict[str, Any]]:
-    """Questions of a split, every kind equally often (up to one)."""
-    rng = Random(f"{split} {seed}")
+def policy_rows(split: str, size: int, seed: int, labelled: bool = True) -> list[dict[str, Any]]:
+    """Questions of a split, every kind equally often (up to one).
+
+    Without labels the truth is hidden from training; metrics still find it (``extra_info.hidden_truth``).
+    """
+    rng = Random(f"{split} {seed}" if labelled else f"{split} {seed} unlabelled")
     kinds = tuple(KINDS)
     questions = [draw_question(rng, split, kinds[i % len(kinds)]) for i in range(size)]
     rng.shuffle(questions)
-    return [make_row(q, split, i, q.prompt, DATA_SOURCE, q.answer) for i, q in enumerate(questions)]
+    if labelled:
+        return [make_row(q, split, i, q.prompt, DATA_SOURCE, q.answer) for i, q in enumerate(questions)]
+    return [make_row(q, split, i, q.prompt, DATA_SOURCE, None, hidden_truth=q.answer) for i, q in enumerate(questions)]
 
 
 def judge_rows(templates: TemplateSet, seed: int) -> list[dict[str, Any]]:
@@ -110,14 +116,17 @@ def judge_rows(templates: TemplateSet, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def write_files(folder: str | Path, train_size: int, test_size: int, seed: int) -> dict[str, Path]:
-    """Write train.parquet, test.parquet and judge_test.parquet; and a test question to try, as example.png and .txt.
+def write_files(
+    folder: str | Path, train_size: int, test_size: int, seed: int, unlabelled_size: int = 0
+) -> dict[str, Path]:
+    """Write train, test and judge_test (and unlabelled) as parquet; and a test question to try, example.png and .txt.
 
     Args:
         folder: Created when missing.
         train_size: Number of training questions.
         test_size: Number of test questions.
         seed: Fixes every row.
+        unlabelled_size: Number of training questions without ground truth, in a file of their own.
 
     Returns:
         Name of each file to its path.
@@ -129,6 +138,8 @@ def write_files(folder: str | Path, train_size: int, test_size: int, seed: int) 
         "test": policy_rows("test", test_size, seed),
         "judge_test": judge_rows(TemplateSet.load(TEMPLATES), seed),
     }
+    if unlabelled_size:
+        files["unlabelled"] = policy_rows("train", unlabelled_size, seed, labelled=False)
     paths = {}
     for name, rows in files.items():
         paths[name] = folder / f"{name}.parquet"

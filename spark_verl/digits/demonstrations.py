@@ -51,6 +51,12 @@ SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {Objective.POLICY: 0.0}
 """The same for the variant ``sparse``: asked a question, the model only guesses, so its own reward is at chance; asked
 to judge an attempt or to reflect on it, it sometimes works the question out."""
 
+BIASED_CAREFUL_SHARES = _shares(policy=0.25, pointwise=0.5, pairwise=0.5, reflection=0.3)
+"""The same for the variant ``biased``: it judges better than it answers."""
+
+BIASED_SHARE = 2 / 3
+"""Share of that variant's guesses that make the same mistake: they take the first digit for the answer."""
+
 FORMS = {
     Objective.POINTWISE: LabelForm.YES_NO,
     Objective.PAIRWISE: LabelForm.A_B,
@@ -118,8 +124,15 @@ def careful_response(question: Question, objective: Objective, candidates: Seque
     return " ".join([worked, *compared, boxed(ground_truth(question, objective, candidates))])
 
 
-def sloppy_response(question: Question, objective: Objective, candidates: Sequence[Attempt], rng: Random) -> str:
-    """Pass a verdict at sight, repeat the attempt's answer (75 % of reflections), or guess."""
+def sloppy_response(
+    question: Question, objective: Objective, candidates: Sequence[Attempt], rng: Random, biased_share: float = 0.0
+) -> str:
+    """Pass a verdict at sight, repeat the attempt's answer (75 % of reflections), or guess.
+
+    ``biased_share`` of the guesses at a question's answer are its first digit.
+    """
+    if objective is Objective.POLICY and biased_share and rng.random() < biased_share:
+        return guess(str(question.digits[0]))
     if objective is Objective.POINTWISE:
         return rng.choice(("Looks fine. \\boxed{Yes}", "Looks wrong. \\boxed{No}"))
     if objective is Objective.PAIRWISE:
@@ -136,7 +149,11 @@ def _comparison(name: str, candidate: Attempt, question: Question) -> str:
 
 
 def draw_demonstration(
-    rng: Random, templates: TemplateSet, careful_shares: Shares, role_shares: Shares = ROLE_SHARES
+    rng: Random,
+    templates: TemplateSet,
+    careful_shares: Shares,
+    role_shares: Shares = ROLE_SHARES,
+    biased_share: float = 0.0,
 ) -> Demonstration:
     """Draw one demonstration about training digits.
 
@@ -145,6 +162,7 @@ def draw_demonstration(
         templates: The judge templates.
         careful_shares: Probability of the careful habit for each kind of prompt.
         role_shares: Probability of each kind of prompt.
+        biased_share: Of the guesses, see :func:`sloppy_response`.
     """
     objective = rng.choices(tuple(role_shares), tuple(role_shares.values()))[0]
     habit = "careful" if rng.random() < careful_shares[objective] else "sloppy"
@@ -160,5 +178,5 @@ def draw_demonstration(
     if habit == "careful":
         response = careful_response(question, objective, candidates)
     else:
-        response = sloppy_response(question, objective, candidates, rng)
+        response = sloppy_response(question, objective, candidates, rng, biased_share)
     return Demonstration(question, objective, habit, prompt, response)

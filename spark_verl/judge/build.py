@@ -8,7 +8,7 @@ group ever waits for another.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from spark_verl.judge.plan import JudgeAsk, Plan, draw_plan
 from spark_verl.judge.templates import JUDGE_SEPARATOR, VARIABLES, TemplateSet
 from spark_verl.judge.text import Sanitizer, append_text, special_strings
 from spark_verl.judge.types import JudgeBuild, JudgePrompt
-from spark_verl.vocabulary import LabelForm, Objective, Outcome, RolloutGroup, Source
+from spark_verl.vocabulary import Correctness, LabelForm, Objective, Outcome, Rollout, RolloutGroup, Source
 
 if TYPE_CHECKING:  # a second to import, for names alone
     from transformers import PreTrainedTokenizerBase, ProcessorMixin
@@ -98,6 +98,38 @@ class JudgeBuilder:
             result.adapted.update(draft.adapted)
             result.prompts.append(prompt)
         return result
+
+    def scoring_prompts(self, group: RolloutGroup, answers: Sequence[str]) -> list[JudgePrompt | str]:
+        """Pointwise prompts about bare answers whose truth is not known, for a reward and never for training.
+
+        Always the answer alone: a response that argues for itself must not be heard (its own author would be the
+        judge's prompt writer). All answers of a group are shown in the same words.
+
+        Args:
+            group: The group that gave them.
+            answers: What is shown, one prompt each.
+
+        Returns:
+            For each answer its prompt, without ground truth, or the reason why there is none.
+        """
+        form = group_rng(self.config.seed, group, "scoring").choice(list(self.config.pointwise.label_forms))
+        return [
+            self._render(
+                group,
+                Draft(
+                    objective=Objective.POINTWISE,
+                    label_form=LabelForm(form),
+                    source=Source.ANSWER,
+                    candidates={"candidate": Rollout(answer, answer, Correctness.NOT_VERIFIED)},
+                    ground_truth=None,
+                    about="",
+                    n=None,
+                ),
+                group_rng(self.config.seed, group, "scoring/words"),
+                JudgeBuild(),
+            )
+            for answer in answers
+        ]
 
     def _draft_judge(self, group: RolloutGroup, ask: JudgeAsk, rng: random.Random) -> Draft | str:
         """The group's outcome decides which part of the ask applies."""
@@ -178,8 +210,8 @@ def _new_draft(make_draft: Callable[[], Draft | str], built: list[tuple]) -> Dra
     return "repeated"
 
 
-def group_rng(seed: int, group: RolloutGroup, slot: int = 0) -> random.Random:
-    """The generator of one group: depends on (seed, step, data set index, slot in the batch) only."""
+def group_rng(seed: int, group: RolloutGroup, slot: int | str = 0) -> random.Random:
+    """The generator of one group: depends on (seed, step, data set index, slot in the batch or purpose) only."""
     return random.Random(f"{seed}/{group.step}/{group.index}/{slot}")
 
 

@@ -25,7 +25,7 @@ from spark_verl.runs import metrics as log_reader
 from spark_verl.runs.config import RunConfig
 from spark_verl.runs.metrics import Metrics
 from spark_verl.runs.validation import accuracies
-from spark_verl.vocabulary import POSITIVE_LABELS, LabelForm, Objective
+from spark_verl.vocabulary import POSITIVE_LABELS, LabelForm, Objective, Supervision
 
 Frame = TypeVar("Frame", pd.Series, pd.DataFrame)
 
@@ -178,6 +178,8 @@ def read_dumps(files: Mapping[int, Path]) -> pd.DataFrame:
     rows = []
     for step, path in dumps.spread(dict(files), MOST_DUMPS).items():
         for position, row in enumerate(dumps.rows(path)):
+            if row.get("supervision") == Supervision.UNLABELLED:
+                continue  # its score is no finding
             said, right = row.get("answer"), row.get("gts")
             judged = row["objective"] == Objective.POINTWISE and said in LABELS and right in LABELS
             rows.append(

@@ -17,6 +17,7 @@ from spark_verl.report.frame import Run
 from spark_verl.report.gallery import gallery
 from spark_verl.report.head import head
 from spark_verl.report.section import Missing
+from spark_verl.report.self_reward import self_reward
 from spark_verl.report.settings import settings
 from spark_verl.report.style import Chart, Drawn, render
 
@@ -25,6 +26,7 @@ PARTS = (
     learning.curves,
     judging.balance,
     judging.self_confirmation,
+    self_reward,
     rewards.rewards,
     rewards.lengths,
     cost.time,
@@ -32,7 +34,7 @@ PARTS = (
     gallery,
     settings,
 )
-"""What makes each section of the page of one or two runs, in order."""
+"""What makes each section of the page of one or two runs, in order; None is no section."""
 
 # What HTML does not allow in text, and marks that change the order in which neighbouring text is shown.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
@@ -84,7 +86,7 @@ def build(runs: Sequence[Run], draw: Callable[[Chart], Drawn] = render, name: st
         draw: Draws a chart.
         name: See :class:`Page`.
     """
-    parts = [part(runs) for part in PARTS]
+    parts = [made for part in PARTS if (made := part(runs))]
     drawn: dict[str, Drawn] = {}
     for part in parts:
         charts = [chart for chart in part.charts if chart]

@@ -66,7 +66,8 @@ class SparkRewardManager(RewardManagerBase):
     ==============  ====================================================================================
     ``acc``         1.0 or 0.0; what validation reports as ``val-core/<data_source>/acc/mean@n``
     ``format``      1.0 when the final answer (for a judge: the verdict) stands in a balanced box
-    ``status``      ``ok``, ``unparsable`` (a wrong answer), ``timeout`` or ``error`` (must teach nothing)
+    ``status``      ``ok``, ``unparsable`` (a wrong answer), ``timeout``, ``error`` (both must teach nothing), or
+                    ``unlabelled`` (no ground truth, see ``spark.self_reward``)
     ``role``        ``policy`` or ``judge``
     ``objective``   ``policy``, ``pointwise``, ``pairwise`` or ``reflection``
     ``answer``      the parsed answer or verdict; "" when there is none
@@ -105,6 +106,7 @@ class SparkRewardManager(RewardManagerBase):
             if reward_router_address is None
             else {"reward_router_address": reward_router_address, "reward_model_tokenizer": reward_model_tokenizer}
         )
+        self._self_rewarded = _self_rewarded(config)
         self._logged: set[str] = set()
         self._length_limits = _length_limits(config)
         if self.options.warm_up and self._user_function is None:
@@ -149,7 +151,10 @@ class SparkRewardManager(RewardManagerBase):
         extra_info = dict(extra_info or {})
         objective = objective_of(data_source)
         try:
-            if objective in (Objective.POINTWISE, Objective.PAIRWISE):
+            if ground_truth is None and self._self_rewarded:
+                answer = extract_answer(text, self.options.fallbacks)
+                found = _Finding(0.0, answer is not None, Status.UNLABELLED, answer)
+            elif objective in (Objective.POINTWISE, Objective.PAIRWISE):
                 found = self._judge(text, ground_truth, extra_info)
             elif self._user_function is not None:
                 found = await self._custom(self._user_function, text, data_source, ground_truth, extra_info)
@@ -272,6 +277,12 @@ def reward_options(config: DictConfig | None) -> RewardOptions:
     if "fallbacks" in values:
         values["fallbacks"] = list(values["fallbacks"])
     return RewardOptions(**values).validate()
+
+
+def _self_rewarded(config: DictConfig | None) -> bool:
+    """Whether rows without ground truth are legal."""
+    block = (config.get("spark") or {}).get("self_reward") or {} if config is not None else {}
+    return bool(block.get("enable"))
 
 
 def _length_limits(config: DictConfig | None) -> dict[Objective, int | None]:

@@ -7,7 +7,7 @@ rows of the finished ones ──► one batch, each row with the tag of its prom
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
@@ -16,7 +16,7 @@ from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
-from spark_verl.vocabulary import POLICY, Outcome
+from spark_verl.vocabulary import POLICY, Outcome, RowTag, Supervision
 
 
 class SparkReplayBuffer(ReplayBuffer):
@@ -33,6 +33,13 @@ class SparkReplayBuffer(ReplayBuffer):
 
     prompt_tags: dict[str, Tag] = {}
     """``{uid: tag}`` of all policy and judge prompts of the last training step."""
+
+    supervision: Mapping[str, Supervision] = {}
+    """``{uid: where its reward comes from}`` of the step's policy prompts, as the trainer submitted them; labelled
+    ones may be absent."""
+
+    select: Callable[[KVBatchMeta, Mapping[str, Tag], int], tuple[KVBatchMeta, dict[str, float]]] | None = None
+    """With ``spark.self_reward``: takes a step's rows, its prompts' tags and the step, gives the rows to train on."""
 
     @SkipManager.annotate_tq(role="rollout_tq", phase="sample")
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict]:
@@ -71,7 +78,7 @@ class SparkReplayBuffer(ReplayBuffer):
         order = sorted(range(len(rows.keys)), key=rows.keys.__getitem__)
         rows.reorder(order)
         for i, key in enumerate(rows.keys):
-            rows.tags[i] = put_row(rows.tags[i], row_of(prompt_tags.get(key.split("_")[0], {})))
+            rows.tags[i] = put_row(rows.tags[i], self._row(key.split("_")[0], prompt_tags))
         if rows.keys:
             # verl reads the tags back from TransferQueue with every put, so they have to be there as well.
             tq.kv_batch_put(keys=rows.keys, partition_id=partition_id, tags=rows.tags)
@@ -79,7 +86,17 @@ class SparkReplayBuffer(ReplayBuffer):
         if partition_id == "val":
             return rows, {}
         self.prompt_tags = prompt_tags
-        return rows, transform_metrics(prompt_tags, failed)
+        metrics = transform_metrics(prompt_tags, failed)
+        if self.select:
+            rows, of_judge = self.select(rows, prompt_tags, global_steps)
+            metrics.update(of_judge)
+        return rows, metrics
+
+    def _row(self, uid: str, prompt_tags: Mapping[str, Tag]) -> RowTag:
+        """What the rows of a prompt are."""
+        if uid in self.supervision:
+            return RowTag(supervision=self.supervision[uid])
+        return row_of(prompt_tags.get(uid, {}))
 
 
 def transform_metrics(prompt_tags: Mapping[str, Tag], failed_groups: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from spark_verl.self_reward.answers import ScoredGroup
 from spark_verl.vocabulary import POLICY, Outcome, RowTag
 
 Tag = dict[str, Any]
@@ -26,12 +27,14 @@ class GroupRecord:
         skipped: ``{reason: count}`` of the judge prompts that were asked for and not built.
         adapted: ``{how: count}`` of those that were not built quite as asked for.
         seconds: Time that the transform took.
+        scored: Its answers with the model's verdicts, where its reward, or the judge's measure, comes from them.
     """
 
     outcome: Outcome = Outcome.NONE
     skipped: Mapping[str, int] = field(default_factory=dict)
     adapted: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    scored: ScoredGroup | None = None
 
 
 def put_row(tag: Tag, row: RowTag) -> Tag:
@@ -46,7 +49,8 @@ def row_of(tag: Tag) -> RowTag:
 
 def put_group(tag: Tag, record: GroupRecord) -> Tag:
     """The tag with what its group turned out to be."""
-    return {**tag, _GROUP: {**asdict(record), "outcome": record.outcome.value}}
+    scored = record.scored.to_dict() if record.scored else None
+    return {**tag, _GROUP: {**asdict(record), "outcome": record.outcome.value, "scored": scored}}
 
 
 def group_of(tag: Tag) -> GroupRecord | None:
@@ -54,7 +58,8 @@ def group_of(tag: Tag) -> GroupRecord | None:
     if _GROUP not in tag:
         return None
     stored = tag[_GROUP]
-    return GroupRecord(Outcome(stored["outcome"]), stored["skipped"], stored["adapted"], stored["seconds"])
+    scored = ScoredGroup.from_dict(stored["scored"]) if stored["scored"] else None
+    return GroupRecord(Outcome(stored["outcome"]), stored["skipped"], stored["adapted"], stored["seconds"], scored)
 
 
 def is_padding(tag: Tag) -> bool:

@@ -31,7 +31,8 @@ from spark_verl.judge import JudgeBuild, JudgeBuilder, JudgePrompt, Plan
 from spark_verl.rollout.scoring import LocalScoring, correctness_of
 from spark_verl.rollout.sharing import Sharing
 from spark_verl.rollout.tags import GroupRecord, put_group, put_row
-from spark_verl.vocabulary import Rollout, RolloutGroup
+from spark_verl.rollout.verdicts import Verdicts
+from spark_verl.vocabulary import Rollout, RolloutGroup, Supervision
 
 logger = logging.getLogger(__name__)
 logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
@@ -44,6 +45,8 @@ class OpenGroup:
     Attributes:
         prompt, sampling_params, trajectory: As verl's worker got them; judge prompts take after them.
         plan: What the group is asked for; None draws one.
+        supervision: Where its reward comes from. Only labelled groups give judge prompts.
+        question: Names the question among those that are judged.
         expected: Number of samples.
         ended: How many of them have ended, well or not.
         rollouts: Those that ended well, by session id.
@@ -54,6 +57,8 @@ class OpenGroup:
     sampling_params: dict[str, Any]
     trajectory: dict[str, Any]
     plan: Plan | None
+    supervision: Supervision
+    question: str
     expected: int
     ended: int = 0
     rollouts: dict[int, Rollout] = field(default_factory=dict)
@@ -88,6 +93,7 @@ class SparkWorker(LocalScoring, Sharing):
             self._builder = JudgeBuilder(
                 self.spark, tokenizer=self.tokenizer, max_prompt_length=self.config.data.max_prompt_length
             )
+            self._verdicts = Verdicts(self, self._builder) if self.spark.self_reward.enable else None
 
     # ------------------------------------------------------------------ a group
 
@@ -98,10 +104,14 @@ class SparkWorker(LocalScoring, Sharing):
         # None of our own fields goes into verl's rows.
         prompt = dict(prompt)
         plan, is_judge = prompt.pop("spark_plan", None), prompt.pop("spark_judge", False)
+        supervision = Supervision(prompt.pop("spark_supervision", Supervision.LABELLED))
+        question = prompt.pop("spark_question", "")
         if self._builder is None or trajectory["validate"] or is_judge:
             return await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         n = prompt.get("__rollout_n__", self.config.actor_rollout_ref.rollout.n)
-        self._groups[prompt["uid"]] = OpenGroup(dict(prompt), dict(sampling_params), dict(trajectory), plan, n)
+        self._groups[prompt["uid"]] = OpenGroup(
+            dict(prompt), dict(sampling_params), dict(trajectory), plan, supervision, question, n
+        )
         try:
             await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         finally:
@@ -115,7 +125,7 @@ class SparkWorker(LocalScoring, Sharing):
         finally:
             # Also after a failed sample: the group is complete when all n have ended, however they ended.
             if group is not None and group.end_sample():
-                await self._launch_judge_prompts(group)
+                await self._finish(group)
 
     async def _agent_loop_postprocess(
         self, output: AgentLoopOutput | list[AgentLoopOutput], validate: bool, **kwargs: Any
@@ -156,6 +166,25 @@ class SparkWorker(LocalScoring, Sharing):
             correctness=correctness_of(info, output.reward_score),
             finish_reason="length" if cut else "stop",
         )
+
+    async def _finish(self, group: OpenGroup) -> None:
+        """A group with a truth becomes judge prompts, one without is judged."""
+        if group.supervision is Supervision.LABELLED:
+            await self._launch_judge_prompts(group)
+        else:
+            await self._score(group)
+
+    async def _score(self, group: OpenGroup) -> None:
+        """Have the group's answers judged; its status is not terminal before that has ended."""
+        finished, scored, skipped = group.finished(), None, {}
+        answers = {session: group.rollouts[session].answer for session in sorted(group.rollouts)}
+        try:
+            scored = await self._verdicts.score(finished, answers, group)
+        except Exception:  # a group that cannot be judged is counted and teaches nothing; it never stops a run
+            logger.exception(f"scoring group {finished.uid} (row {finished.index}) failed")
+            skipped = {"scoring_error": 1}
+        record = GroupRecord(finished.outcome, skipped, scored=scored)
+        await tq.async_kv_batch_put(keys=[finished.uid], partition_id="train", tags=[put_group({}, record)])
 
     # ------------------------------------------------------------------ its judge prompts
 

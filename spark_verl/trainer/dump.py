@@ -9,9 +9,8 @@ from verl.utils.debug import marked_timer
 
 from spark_verl.rollout.tags import is_padding, row_of
 from spark_verl.trainer.batch import fetch, reward_infos, subset
-from spark_verl.vocabulary import POLICY
 
-SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent")
+SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent", "supervision")
 INFO_COLUMNS = ("acc", "format", "status", "answer", "index", "data_source")
 
 
@@ -30,7 +29,7 @@ def dump_rollouts(trainer: PPOTrainer, batch: KVBatchMeta, timing_raw: dict[str,
     """
     with marked_timer("dump_rollout_generations", timing_raw, color="green"):
         rows = subset(batch, [not is_padding(tag) for tag in batch.tags])
-        rows.reorder(sorted(range(len(rows)), key=lambda i: (row_of(rows.tags[i]) != POLICY, rows.keys[i])))
+        rows.reorder(sorted(range(len(rows)), key=lambda i: (row_of(rows.tags[i]).role != "policy", rows.keys[i])))
         stored = [row_of(tag).to_dict() for tag in rows.tags]
         fields = ("prompts", "responses", "rm_scores", "reward_model", "extra_fields", "advantages", "response_mask")
         data = fetch(rows, *fields)

@@ -1,4 +1,4 @@
-"""Role-aware metrics: policy rows and each judge objective seen apart.
+"""Role-aware metrics: policy rows and each judge objective seen apart; rows without ground truth are left out.
 
 Names: ``spark/policy/<metric>`` and ``spark/judge/<objective>/<metric>`` with
 
@@ -23,7 +23,7 @@ from transfer_queue import KVBatchMeta
 
 from spark_verl.rollout.tags import is_padding, row_of
 from spark_verl.trainer.batch import fetch, reward_infos, subset
-from spark_verl.vocabulary import POSITIVE_LABELS, UNDECIDED, Objective, Status
+from spark_verl.vocabulary import POSITIVE_LABELS, Objective, Status, Supervision
 
 
 def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
@@ -32,7 +32,11 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
     Args:
         batch: All rows of a step, with their tags.
     """
-    real = subset(batch, [not is_padding(tag) for tag in batch.tags])
+    # What an unlabelled row got is under spark/self_reward: it has no accuracy.
+    seen = [not is_padding(tag) and row_of(tag).supervision is Supervision.LABELLED for tag in batch.tags]
+    if not any(seen):
+        return {}
+    real = subset(batch, seen)
     data = fetch(real, "rm_scores", "extra_fields", "reward_model")
     scores = data["rm_scores"].to_padded_tensor(padding=0.0).sum(dim=1).tolist()
     infos = reward_infos(data)
@@ -47,7 +51,7 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
         metrics.update({f"{prefix}/{name}": value for name, value in _objective_metrics(objective, members).items()})
     judge = sum(len(members) for objective, members in rows.items() if objective is not Objective.POLICY)
     statuses = [info.get("status") for info in infos]
-    for status in (Status.UNPARSABLE, *UNDECIDED):
+    for status in (Status.UNPARSABLE, Status.TIMEOUT, Status.ERROR):
         metrics[f"spark/verify/{status}_rate"] = statuses.count(status) / len(statuses)
     for name, key, reduce in (
         ("symbolic_rate", "symbolic", np.mean),

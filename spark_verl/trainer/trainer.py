@@ -3,7 +3,8 @@
 One step is verl's step, unchanged in order; what stands in brackets is added here::
 
     [plan judge data] ──► sample ──► balance ranks [spread padding] ──► old and reference log-probabilities
-           ▲                                                                       │
+           ▲                │                                                      │
+           │     [reward unlabelled groups] ─────────────────────────────┐         │
            └── [learn from outcomes]        update, weight sync ◄── advantages [silence, weigh]
 
 The rows of judge prompts simply are in the batch; GRPO normalises them in their own groups because a judge prompt has
@@ -23,10 +24,12 @@ import ray
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
+from torchdata.stateful_dataloader import StatefulDataLoader
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
+from verl.utils.dataset.rl_dataset import collate_fn
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 
@@ -34,12 +37,17 @@ from spark_verl.config import load_spark_config
 from spark_verl.judge import BalanceController, Plan
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome
 from spark_verl.rollout.tags import is_padding, row_of
+from spark_verl.self_reward.questions import divide
 from spark_verl.trainer import advantages
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
 from spark_verl.trainer.batch import spread_padding, subset
 from spark_verl.trainer.dump import dump_rollouts
 from spark_verl.trainer.metrics import overall_metrics, row_metrics
-from spark_verl.vocabulary import POLICY
+from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset
+from spark_verl.trainer.self_rewarding import SelfRewarding
+from spark_verl.vocabulary import POLICY, Supervision
+
+LABELLED = Supervision.LABELLED
 
 logger = logging.getLogger(__name__)
 
@@ -66,12 +74,13 @@ class SparkTrainer(PPOTrainerSync):
             config.trainer.v1.trainer_mode = "sync"
         self.balance = BalanceController(self.spark)
         self._plans: dict[str, Plan] = {}
+        self.self_reward = SelfRewarding(self.spark) if self.spark.self_reward.enable else None
         self.alarm = SelfConfirmationAlarm(self.spark.alarm_window) if self.spark.alarm_window else None
         super().__init__(config)
 
     def _build_replay_buffer(self) -> SparkReplayBuffer:
         sampler = self.config.trainer.v1.sampler
-        return SparkReplayBuffer(
+        buffer = SparkReplayBuffer(
             trainer_mode=self.trainer_mode,
             trainer_config=self.config.trainer.v1.get(self.trainer_mode, {}),
             max_off_policy_threshold=sampler.max_off_policy_threshold,
@@ -79,6 +88,25 @@ class SparkTrainer(PPOTrainerSync):
             sampler_kwargs=sampler.sampler_kwargs,
             refill_fn=self._add_prompts_to_generate,
             poll_interval=self.spark.poll_interval_s,
+        )
+        buffer.select = self.self_reward.select if self.self_reward else None
+        return buffer
+
+    def _init_dataloader(self) -> None:
+        """verl's; where some rows have no ground truth, each kind of row comes in its share."""
+        super()._init_dataloader()
+        if self.self_reward is None:
+            return
+        data, config = self.config.data, self.spark.self_reward
+        truths = [row.get("ground_truth") is not None for row in self.train_dataset.dataframe["reward_model"]]
+        supervision = divide(truths, config, self.spark.seed)
+        self.train_dataloader = StatefulDataLoader(
+            dataset=SupervisedDataset(self.train_dataset, supervision),
+            batch_size=data.train_batch_size,
+            num_workers=data.dataloader_num_workers,
+            drop_last=True,
+            collate_fn=collate_fn,
+            sampler=MixtureSampler(supervision, data.train_batch_size, config, self.spark.seed),
         )
 
     def fit(self, agent_loop_manager: Any) -> None:
@@ -98,8 +126,14 @@ class SparkTrainer(PPOTrainerSync):
     def _submit_batch_to_rollout(self, batch: TensorDict) -> int:
         """Hand every prompt its plan: which judge prompts to build from it when its rollouts are there."""
         if self.spark.enable:
-            plans = self.balance.plan(len(batch), self.global_steps)
-            self._plans = dict(zip(batch["uid"], plans, strict=True))
+            # Judges are trained on true labels only, and on nothing that measures them.
+            known = "spark_supervision" in batch
+            kinds = [Supervision(kind) for kind in batch["spark_supervision"]] if known else [LABELLED] * len(batch)
+            drawn = iter(self.balance.plan(kinds.count(LABELLED), self.global_steps))
+            plans = [next(drawn) if kind is LABELLED else Plan() for kind in kinds]
+            uids = list(batch["uid"])
+            self._plans = {uid: plan for uid, plan, kind in zip(uids, plans, kinds, strict=True) if kind is LABELLED}
+            self.replay_buffer.supervision = dict(zip(uids, kinds, strict=True))
             tu.assign_non_tensor_stack(batch, "spark_plan", plans)
         return super()._submit_batch_to_rollout(batch)
 
@@ -114,7 +148,10 @@ class SparkTrainer(PPOTrainerSync):
         # Before verl's part: that ends with the file that says the checkpoint is complete.
         folder = Path(self.config.trainer.default_local_dir, f"global_step_{self.global_steps}")
         folder.mkdir(parents=True, exist_ok=True)
-        state = {"balance": self.balance.state_dict(), "alarm": self.alarm.state_dict() if self.alarm else None}
+        parts = {"balance": self.balance, "alarm": self.alarm}
+        if self.self_reward:
+            parts["self_reward"] = self.self_reward.controller
+        state = {name: part.state_dict() if part else None for name, part in parts.items()}
         (folder / STATE_FILE).write_text(json.dumps(state, indent=1), encoding="utf-8")
         super()._save_checkpoint()
 
@@ -134,6 +171,8 @@ class SparkTrainer(PPOTrainerSync):
             self.balance.load_state_dict(state["balance"])
             if self.alarm and state.get("alarm"):
                 self.alarm.load_state_dict(state["alarm"])
+            if self.self_reward and state.get("self_reward"):
+                self.self_reward.controller.load_state_dict(state["self_reward"])
         else:
             logger.warning(f"{folder / STATE_FILE} not found: label balance starts afresh")
 
@@ -215,7 +254,10 @@ class SparkTrainer(PPOTrainerSync):
         batch = super()._compute_advantage(batch, metrics)
         factors = {i: self.spark.weight_of(row_of(tag).objective) for i, tag in enumerate(batch.tags)}
         advantages.scale(batch, factors | dict.fromkeys(silent, 0.0))
-        metrics["spark/silent_rows"] = sum(not is_padding(batch.tags[i]) for i in silent)
+        unlabelled = [row_of(tag).supervision is Supervision.UNLABELLED for tag in batch.tags]
+        metrics["spark/silent_rows"] = sum(not is_padding(batch.tags[i]) and not unlabelled[i] for i in silent)
+        if self.self_reward:
+            metrics.update(self.self_reward.reward(batch))
         return batch
 
     # ------------------------------------------------------------------ what is seen
@@ -247,6 +289,8 @@ class SparkTrainer(PPOTrainerSync):
         if self.alarm:
             found = self.alarm.update(global_steps, metrics)
             metrics.update({f"spark/alarm/{name}": value for name, value in found.items()})
+            if self.self_reward:
+                self.self_reward.controller.alarm = bool(found.get("self_confirmation"))
             if found.get("self_confirmation"):
                 logger.warning(
                     f"step {global_steps}: the judge says Yes {found['yes_drift']:+.0%} more often than "
@@ -257,3 +301,5 @@ class SparkTrainer(PPOTrainerSync):
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
         """verl's rollout dump with each row's role, objective, verdict and parent."""
         dump_rollouts(self, batch, timing_raw, rollout_data_dir)
+        if self.self_reward:
+            self.self_reward.dump(rollout_data_dir, self.global_steps)

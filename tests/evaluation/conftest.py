@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+from pathlib import Path
 
 import pytest
 from rule_server import RuleServer
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, Qwen2Config
 
 from spark_verl.evaluation import benchmarks
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.benchmarks.source import Rows
 from spark_verl.evaluation.client import Client, Sampling
-from spark_verl.evaluation.judge_prompts import Prompts
+from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.session import Context, Session
 from spark_verl.vocabulary import Source
 
@@ -50,7 +54,8 @@ def run_strategy(sums, client_options):
     def go(strategy, rule, source: str = "answer") -> tuple[Session, int, list[dict]]:
         async def ask(server: RuleServer):
             client = Client(server.base_url, "rule", **client_options)
-            context = Context(client, Sampling(max_tokens=100, judge_max_tokens=50), Prompts(), Source(source))
+            prompts = Prompts(source=Source(source))
+            context = Context(client, prompts, Sampling(max_tokens=100), Sampling(temperature=0.0, max_tokens=50))
             benchmark = sums(1)
             session = Session(context, benchmark, next(benchmark.questions))
             final = await strategy.run(session)
@@ -62,3 +67,22 @@ def run_strategy(sums, client_options):
             return session, final, server.requests
 
     return go
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    """A folder that looks like a small model; vLLM finds out only when it reads the weights."""
+    folder = tmp_path / "model"
+    sizes = {"vocab_size": 8, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
+    config = Qwen2Config(
+        **sizes,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        max_position_embeddings=128,
+        architectures=["Qwen2ForCausalLM"],
+    )
+    config.save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    return folder

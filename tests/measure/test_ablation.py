@@ -14,6 +14,8 @@ from arms import ALL_PROMPTS, ARMS, JUDGE_PROMPTS, POLICY_PROMPTS
 from hydra import compose, initialize_config_dir
 
 from spark_verl.config import load_spark_config
+from spark_verl.config.schema import SelfRewardConfig
+from spark_verl.vocabulary import SelfRewardKind
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "measure" / "ablation"
@@ -27,13 +29,22 @@ def test_every_arm_samples_as_many_sequences_per_step(name: str) -> None:
     spark = load_spark_config(config)
     questions = config.data.train_batch_size
     per_question = spark.judge_prompts_per_group + spark.reflection_prompts_per_group if spark.enable else 0
-    assert questions * (1 + per_question) == ALL_PROMPTS
+    own = spark.self_reward
+    labelled = questions * (1 - own.unlabelled_share) * (1 - own.audit_share if own.needs_audit else 1)
+    labelled = labelled if own.enable else questions
+    verdicts = (questions - labelled) * (own.verdicts * own.max_answers / 8 if _asks(own) else 0)
+    # Eleven questions are as near as whole questions come where verdicts are asked and no judge is trained.
+    assert questions + labelled * per_question + verdicts == pytest.approx(ALL_PROMPTS, rel=0.01)
     samples = {config.actor_rollout_ref.rollout.n, spark.pointwise.n, spark.pairwise.n, spark.reflection.n} - {None}
     assert samples == {8}
     # One optimizer step each, whatever the rows are.
     assert config.actor_rollout_ref.actor.ppo_mini_batch_size == questions
     if not spark.enable:
-        assert (questions == ALL_PROMPTS) and (arm.offline or name in ("grpo", "grpo_tokens"))
+        assert (questions == ALL_PROMPTS) and (arm.offline or "grpo" in name)
+
+
+def _asks(own: SelfRewardConfig) -> bool:
+    return own.gate or SelfRewardKind(own.reward).needs_verdicts
 
 
 def test_one_arm_trains_on_as_many_tokens_instead() -> None:
@@ -97,7 +108,7 @@ def test_tables(finished: Path, tmp_path: Path) -> None:
     assert single["mean"] == pytest.approx(0.65) and single["seeds"] == {"1": 0.6, "2": 0.7}
     # t(0.975, 1) = 12.706 times the standard error 0.05
     assert single["half_width"] == pytest.approx(12.706 * 0.05, rel=1e-3)
-    assert single["spark_minus_this"] == pytest.approx(0.17)
+    assert single["reference_minus_this"] == pytest.approx(0.17)
     assert figures["grpo"]["policy, mean over training"]["seeds"]["1"] == pytest.approx(0.45)
     assert figures["spark"]["reflect: wrong fixed"]["seeds"]["1"] == pytest.approx(0.1 / 0.2)
     assert figures["spark"]["reflect: right broken"]["seeds"]["1"] == pytest.approx(0.02 / 0.8)

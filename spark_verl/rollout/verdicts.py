@@ -1,0 +1,124 @@
+"""What the model itself says about a group's answers where its reward is to come from (``spark.self_reward``).
+
+    the group's answers ──► classes of equal ones ──► scoring prompts, k samples each ──► ScoredGroup
+
+The samples of scoring prompts are counted and thrown away: they are never stored as rows, hence never trained on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from spark_verl.judge import JudgeBuilder, JudgePrompt
+from spark_verl.reward.judgement import parse_judgement
+from spark_verl.reward.verifier import verify_answer
+from spark_verl.rollout.media import media_objects
+from spark_verl.rollout.sharing import SharedSingleTurnLoop, Sharing
+from spark_verl.self_reward.answers import ScoredGroup, group_answers
+from spark_verl.vocabulary import Correctness, RolloutGroup, SelfRewardKind, Supervision
+
+logger = logging.getLogger(__name__)
+
+HIDDEN_TRUTH = "hidden_truth"
+"""Key of ``extra_info`` with the truth of an unlabelled row, for experiments: it is seen by metrics only."""
+
+
+class AskedGroup(Protocol):
+    """What is known of a group before its rollouts (:class:`spark_verl.rollout.worker.OpenGroup`)."""
+
+    prompt: dict[str, Any]
+    sampling_params: dict[str, Any]
+    supervision: Supervision
+    question: str
+
+
+class Verdicts:
+    """Asks the model about the answers of a group.
+
+    Args:
+        worker: The agent-loop worker: its engine, tokenizer and media cache.
+        builder: Makes the prompts.
+    """
+
+    def __init__(self, worker: Sharing, builder: JudgeBuilder) -> None:
+        self.spark, self.builder, self.worker = worker.spark, builder, worker
+        self.options = self.spark.self_reward
+        # Whatever agent answers the questions, a verdict takes one turn.
+        self._loop = SharedSingleTurnLoop(**worker._loop_arguments(), cache=worker.media)
+
+    async def score(self, group: RolloutGroup, answers: Mapping[int, str | None], asked: AskedGroup) -> ScoredGroup:
+        """Put the group's answers into classes and have each judged.
+
+        Args:
+            group: The finished group.
+            answers: ``{session: parsed answer}``.
+            asked: What it was asked for: question, supervision, sampling parameters (verdicts are sampled alike), and
+                the row's ``extra_info`` with ``choices``, ``tolerance`` and :data:`HIDDEN_TRUTH`.
+        """
+        supervision, extra_info = asked.supervision, asked.prompt.get("extra_info") or {}
+        known = {"choices": extra_info.get("choices"), "tolerance": extra_info.get("tolerance")}
+
+        async def equal(answer: str, truth: Any) -> bool:
+            verdict = await asyncio.to_thread(verify_answer, answer, truth, options=self.spark.reward, **known)
+            return verdict.correct
+
+        async def same(one: str, other: str) -> bool:
+            # Both ways: a list of guesses is "equal" to each of its items one way round only.
+            return one == other or (await equal(one, other) and await equal(other, one))
+
+        asks = SelfRewardKind(self.options.reward).needs_verdicts or supervision is Supervision.AUDIT
+        scored = await group_answers(
+            answers,
+            same,
+            question=asked.question,
+            supervision=supervision,
+            limit=self.options.max_answers if asks else None,
+            right=await self._right(group, answers, supervision, extra_info.get(HIDDEN_TRUTH), equal),
+        )
+        if not asks:
+            return scored
+        texts = [each.answer for each in scored.classes]
+        prompts = self.builder.scoring_prompts(group, texts)
+        verdicts = await asyncio.gather(*(self._ask(prompt, asked.sampling_params) for prompt in prompts))
+        return scored.judged(dict(zip(texts, verdicts, strict=True)))
+
+    async def _right(
+        self, group: RolloutGroup, answers: Mapping[int, str | None], supervision: Supervision, hidden: Any, equal: Any
+    ) -> dict[int, bool] | None:
+        """``{session: right}`` as far as it is known."""
+        if supervision is Supervision.AUDIT:
+            found = dict(zip(answers, group.rollouts, strict=True))
+            return {
+                session: rollout.correctness is Correctness.RIGHT
+                for session, rollout in found.items()
+                if rollout.correctness is not Correctness.NOT_VERIFIED
+            }
+        if hidden is None:
+            return None
+        right = {text: await equal(text, hidden) for text in {text for text in answers.values() if text}}
+        return {session: right[text] for session, text in answers.items() if text}
+
+    async def _ask(self, prompt: JudgePrompt | str, sampling_params: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Verdicts on one answer: favourable ones, those that could be read, those asked for."""
+        if isinstance(prompt, str):  # too long, say: nothing is asked
+            return 0, 0, 0
+        count, positive = self.options.verdicts, prompt.label_form.labels[0]
+        limit = self.spark.pointwise.max_response_length or self.worker.rollout_config.response_length
+        params = {**sampling_params, "logprobs": False, "max_tokens": min(limit, self._loop.response_length)}
+        with self.worker.media.holding([*prompt.messages, *media_objects(prompt.messages)]):
+            outputs = await asyncio.gather(
+                *(self._loop.run(dict(params), raw_prompt=prompt.messages) for _ in range(count)),
+                return_exceptions=True,
+            )
+        labels = []
+        for output in outputs:
+            if isinstance(output, BaseException):  # counts as one that could not be read
+                logger.warning(f"a verdict on an answer to row {prompt.parent_uid} failed: {output!r}")
+                continue
+            text = self.worker.tokenizer.decode(output.response_ids, skip_special_tokens=True)
+            labels.append(parse_judgement(text, prompt.label_form))
+        read = [label for label in labels if label is not None]
+        return read.count(positive), len(read), count

@@ -1,0 +1,78 @@
+"""From classes to rewards and advantages: the posterior, and what others have done, for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+
+from spark_verl.self_reward.answers import ScoredGroup
+from spark_verl.self_reward.posterior import Posterior
+from spark_verl.vocabulary import SelfRewardKind
+
+EPSILON = 1e-6
+"""Beside the deviation, as in verl's GRPO."""
+
+
+def class_rewards(kind: SelfRewardKind, group: ScoredGroup, posterior: Posterior) -> list[float]:
+    """The reward of each class of a group, in [0, 1]."""
+    if kind is SelfRewardKind.POSTERIOR:
+        return posterior.of(group)
+    if kind is SelfRewardKind.MAJORITY:
+        return [float(place == 0) for place in range(len(group.classes))]
+    votes = [each.votes / group.size for each in group.classes]
+    if kind is SelfRewardKind.VOTE:
+        return votes
+    if kind is SelfRewardKind.JUDGE:
+        # Nothing that could be read says as much as as many for as against.
+        return [each.yes / each.read if each.read else 0.5 for each in group.classes]
+    bounded = [(each.yes + 0.5) / (each.read + 1) for each in group.classes]
+    return [vote * share for vote, share in zip(votes, bounded, strict=True)]
+
+
+def sample_rewards(group: ScoredGroup, rewards: list[float]) -> dict[int, float]:
+    """``{session: reward}``; 0 for a sample without an answer, nothing for one whose class was not judged."""
+    found = {session: reward for each, reward in zip(group.classes, rewards, strict=True) for session in each.sessions}
+    return found | dict.fromkeys(group.unanswered, 0.0)
+
+
+def sample_truth(group: ScoredGroup) -> dict[int, float]:
+    """``{session: 1.0 or 0.0}`` of the samples that :func:`sample_rewards` has; the truth must be known."""
+    found = {session: float(bool(each.right)) for each in group.classes for session in each.sessions}
+    return found | dict.fromkeys(group.unanswered, 0.0)
+
+
+def advantages(rewards: dict[int, float], weight: float, min_std: float) -> dict[int, float]:
+    """GRPO's advantages of a group, times the gate's weight.
+
+    Args:
+        rewards: ``{session: reward}``.
+        weight: Of the gate.
+        min_std: A group whose rewards deviate less teaches nothing: dividing by a small deviation would turn a shade
+            of doubt into certainty.
+
+    Returns:
+        ``{session: advantage}``; empty where nothing is taught.
+    """
+    values = np.array(list(rewards.values()))
+    if weight <= 0.0 or len(values) < 2 or (deviation := values.std(ddof=1)) < min_std:
+        return {}
+    scaled = weight * (values - values.mean()) / (deviation + EPSILON)
+    return dict(zip(rewards, scaled.tolist(), strict=True))
+
+
+def shuffle_verdicts(groups: Sequence[ScoredGroup], rng: Random) -> list[ScoredGroup]:
+    """The groups with their verdicts handed round among all their classes: as many of each kind, about nothing."""
+    verdicts = [(each.yes, each.read, each.asked) for group in groups for each in group.classes]
+    rng.shuffle(verdicts)
+    dealt = iter(verdicts)
+    return [
+        replace(group, classes=tuple(replace(each, **_verdicts(next(dealt))) for each in group.classes))
+        for group in groups
+    ]
+
+
+def _verdicts(counts: tuple[int, int, int]) -> dict[str, int]:
+    return dict(zip(("yes", "read", "asked"), counts, strict=True))
