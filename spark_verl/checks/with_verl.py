@@ -69,7 +69,7 @@ def _answers(config: DictConfig) -> Iterator[str]:
             continue
         try:
             ask(value, config)
-        except Exception as error:  # whatever verl, torch or a user's own code raises is the answer
+        except (Exception, SystemExit) as error:  # whatever verl, torch or a user's own code raises is the answer
             shown = "" if isinstance(value, DictConfig) else f"={brief(value)}"
             yield f"{key}{shown}: {_reason(error.__cause__ or error)}"
             refused.append(key)
@@ -77,7 +77,8 @@ def _answers(config: DictConfig) -> Iterator[str]:
 
 def _reason(error: BaseException) -> str:
     """What an error says; where it says nothing, the assertion that failed."""
-    line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = frames[-1].line or "" if frames else ""
     return brief(error, LONGEST_REASON) or (brief(line) if line.startswith("assert") else "unknown to verl")
 
 
@@ -95,10 +96,10 @@ def _wrong_in(values: Mapping[str, Any], theirs: Mapping[str, Any], section: str
         module, _, name = str(target).rpartition(".")
         try:
             kind = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError):
-            yield f"{section}._target_: there is no {brief(target)}"
+            hints, defaults = typing.get_type_hints(kind), {one.name: one.default for one in dataclasses.fields(kind)}
+        except (ImportError, AttributeError, ValueError, TypeError):
+            yield f"{section}._target_: {brief(target)} is no dataclass"
             return
-        hints, defaults = typing.get_type_hints(kind), {one.name: one.default for one in dataclasses.fields(kind)}
         for key, value in values.items():
             if key not in defaults and key not in theirs:
                 known = [*(f"{section}.{one}" for one in defaults), *keys.flat_keys(keys.verl_defaults())]

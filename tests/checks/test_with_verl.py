@@ -26,6 +26,7 @@ REFUSED = [
     (f"{ACTOR}.fsdp_config.mixed_precision.param_dtype=fp8x", "unexpected precision: fp8x"),
     (f"{ACTOR}.ppo_epochs=1.0", f"{ACTOR}.ppo_epochs must be at least 1, a whole number, got 1.0"),
     (f"{ACTOR}.data_loader_seed=1.5", f"{ACTOR}.data_loader_seed=1.5: Input should be a valid integer"),
+    (f"{ACTOR}.optim._target_=os.path", f"{ACTOR}.optim._target_: os.path is no dataclass"),
     (f"+{ACTOR}.lrr=3", f"{ACTOR}.lrr: verl has no such option: did you mean {ACTOR}.optim.lr?"),
     (f"{ROLLOUT}.mode=sync", "Rollout mode 'sync' has been removed"),
     ("data.truncation=midle", "data.truncation=midle: assert truncation in"),
@@ -97,6 +98,8 @@ def test_what_would_be_refused_later_is_refused_now(prepare, override, message):
         ("def other(): pass", "compute_score"),
         ("import no_such_module", "No module named 'no_such_module'"),
         ("raise KeyError('of its own')", "of its own"),
+        ("raise AssertionError", "unknown to verl"),
+        ("exit('not here')", "not here"),
     ],
 )
 def test_a_reward_function_is_loaded(prepare, tmp_path, code, message):
