@@ -13,7 +13,9 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -21,11 +23,16 @@ from typing import NoReturn
 import hydra
 import psutil
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from spark_verl import compat
-from spark_verl.checks import budget, rules
+from spark_verl.checks import budget, keys, rules
+from spark_verl.checks.architecture import known_shape
+from spark_verl.config import load_spark_config
+from spark_verl.options import brief
+from spark_verl.vocabulary import Supervision
 
 
 def prepare(config: DictConfig) -> None:
@@ -54,9 +61,23 @@ def expand_home(config: DictConfig) -> None:
     for key in ("data.train_files", "data.val_files", "actor_rollout_ref.model.path", "trainer.default_local_dir"):
         value = OmegaConf.select(config, key)
         if isinstance(value, ListConfig):
-            OmegaConf.update(config, key, [os.path.expanduser(str(item)) for item in value])
-        elif value is not None:
-            OmegaConf.update(config, key, os.path.expanduser(str(value)))
+            OmegaConf.update(
+                config, key, [os.path.expanduser(item) if isinstance(item, str) else item for item in value]
+            )
+        elif isinstance(value, str):
+            OmegaConf.update(config, key, os.path.expanduser(value))
+
+
+def check_config(config: DictConfig) -> None:
+    """SPARK's block, what it needs of verl's, and files. The model of a dry run may be on another machine."""
+    model = str(OmegaConf.select(config, "actor_rollout_ref.model.path"))
+    rules.check(config, at_hand=not dry_run() or known_shape(model) is None)
+
+
+def warn_of_keys(config: DictConfig) -> None:
+    """Say which keys have no effect; they may be meant for a plugin of the user's own."""
+    for message in keys.unknown_keys(config):
+        print(f"spark_verl: warning: {message}", file=sys.stderr)
 
 
 def add_files(config: DictConfig) -> None:
@@ -90,20 +111,39 @@ def check_installation(config: DictConfig) -> None:
 
 
 def check_with_verl(config: DictConfig) -> None:
-    """verl's own checks."""
+    """verl's own checks, the model's shape, and the checkpoint that the run would go on from."""
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
     from verl.utils.device import auto_set_device
 
+    from spark_verl.checks import architecture, resume, with_verl
+
     auto_set_device(config)
+    with_verl.check(config)
     validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
+    architecture.check_architecture(config)
+    resume.check_resume(config)
+
+
+def check_with_vllm(config: DictConfig) -> None:
+    """vLLM's own checks. A run does without: they take seconds, and its engine makes them again."""
+    if dry_run():
+        from spark_verl.checks import with_vllm
+
+        with_vllm.check(config)
 
 
 def check_rows(config: DictConfig) -> None:
-    """A sample of the data's rows, as verl will read them."""
-    from spark_verl.data.check import check_data
+    """A sample of the data's rows, as verl will read them; with self-reward, whether there are rows of every kind."""
+    from spark_verl.data.check import check_data, known_truths
+    from spark_verl.self_reward.questions import divide
 
-    check_data(config, config.spark.check_rows, config.spark.self_reward.enable)
+    spark = load_spark_config(config)
+    check_data(config, spark.check_rows, spark.self_reward.enable)
+    truths = known_truths(config) if spark.self_reward.enable else None
+    if truths:
+        kinds = Counter(divide(truths, spark.self_reward, spark.seed))
+        print("training questions: " + ", ".join(f"{kinds[kind]:,} {kind}" for kind in Supervision))
 
 
 PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
@@ -113,7 +153,8 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     add_files,
     expand_home,
     # While nothing of verl is imported and no process is changed: what must be refused is refused within a second.
-    rules.check,
+    check_config,
+    warn_of_keys,
     check_devices,
     # Before the first import of verl, which settles on a platform for good.
     compat.configure,
@@ -129,6 +170,7 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     check_with_verl,
     # verl's dataset class reads the rows, with the tokenizer and the processor of the model.
     check_rows,
+    check_with_vllm,
 )
 """What is done before Ray starts, in this order. Checks only look; the others change the config or this process."""
 
@@ -140,14 +182,31 @@ def show(config: DictConfig) -> None:
         ValueError: The budget does not fit.
     """
     print(OmegaConf.to_yaml(config, resolve=True))
-    shape = budget.model_shape(str(config.actor_rollout_ref.model.path))
+    model = config.actor_rollout_ref.model
+    shape = budget.model_shape(str(model.path), model.trust_remote_code)
     if shape is None:
-        print(f"budget: unknown model {config.actor_rollout_ref.model.path} (give a local folder to have it computed)")
+        print(f"budget: unknown model {brief(model.path)} (give a local folder to have it computed)")
         return
-    needed = budget.compute(config, shape, float(os.environ.get("GPU_MEMORY_GB", "80")))
+    needed = budget.compute(config, shape, gpu_memory())
     print(needed.table())
     if needed.problems:
         raise ValueError("; ".join(needed.problems))
+
+
+def gpu_memory() -> float:
+    """``GPU_MEMORY_GB``: of one GPU, in GiB.
+
+    Raises:
+        ValueError: It is no positive number.
+    """
+    text = os.environ.get("GPU_MEMORY_GB", "80")
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise ValueError(f"GPU_MEMORY_GB must be a positive number, got {brief(text)}")
+    return size
 
 
 def record(config: DictConfig) -> None:
@@ -186,9 +245,14 @@ def run(config: DictConfig) -> None:
     run_ppo(config, task_runner_class=ray.remote(num_cpus=1)(SparkTaskRunner))
 
 
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+_ASKED = os.environ.get(_FULL_ERROR, "0")
+
+
 @hydra.main(config_path="config", config_name="spark_trainer", version_base=None)
 def main(config: DictConfig) -> None:
     """Hydra entry point."""
+    os.environ[_FULL_ERROR] = _ASKED
     try:
         prepare(config)
         if dry_run():
@@ -198,17 +262,36 @@ def main(config: DictConfig) -> None:
     except InstantiationException as error:
         # verl's dataclasses check themselves while Hydra builds them; the reason is the last error of the chain.
         fail(error.__cause__ or error)
-    except (ValueError, FileNotFoundError, AssertionError, compat.NotReadyError) as error:
+    except (ValueError, OSError, AssertionError, OmegaConfBaseException, compat.NotReadyError) as error:
         fail(error)
     run(config)
 
 
+def command() -> None:
+    """Run :func:`main`; where Hydra cannot compose the config, end with one line, too.
+
+    Hydra's own words about an unknown key are the advice to add it, which for a misspelt one does nothing.
+    """
+    # Hydra then raises what it would print.
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException) as error:
+        os.environ[_FULL_ERROR] = _ASKED
+        unknown = re.match(r"Could not override '([^']+)'", str(error))
+        fail(ValueError(keys.unknown_override(unknown[1])) if unknown else error)
+
+
 def fail(error: BaseException) -> NoReturn:
-    """End with one line; with a stack trace if ``HYDRA_FULL_ERROR=1``."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    """End with one line for each finding; with a stack trace if ``HYDRA_FULL_ERROR=1``."""
+    if os.environ.get(_FULL_ERROR) == "1":
         raise error
-    sys.exit(f"spark_verl: {error}\n(HYDRA_FULL_ERROR=1 shows where)")
+    # A message of our own has a line for each finding, that of a library is one message.
+    foreign = isinstance(error, HydraException | OmegaConfBaseException | AssertionError)
+    lines = [brief(error, limit=400)] if foreign else str(error).splitlines()
+    text = "\n".join(f"spark_verl: {line}" for line in lines or [type(error).__name__])
+    sys.exit(f"{text}\n({_FULL_ERROR}=1 shows where)")
 
 
 if __name__ == "__main__":
-    main()
+    command()

@@ -39,19 +39,32 @@ class Allowed:
 LONGEST_VALUE = 80
 """Characters of a user's value that a message shows."""
 
+LONGEST_REASON = 240
+"""Characters of what a library says about it."""
 
-def brief(value: Any) -> str:
-    """A value on one line of what can be shown, its middle left out where it is longer than :data:`LONGEST_VALUE`."""
+
+def brief(value: Any, limit: int = LONGEST_VALUE) -> str:
+    """A value on one line of what can be shown, its middle left out where it has more characters than the limit."""
     text = " ".join(str(value).split())
     text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    half = LONGEST_VALUE // 2 - 1
-    return text if len(text) <= LONGEST_VALUE else f"{text[:half]}…{text[-half:]}"
+    half = limit // 2 - 1
+    return text if len(text) <= limit else f"{text[:half]}…{text[-half:]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: which known one is nearly the same; "" where none is."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f": did you mean {close[0]}?" if close else ""
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Raise one error with a line for each problem; do nothing where there is none.
+
+    Raises:
+        ValueError: There is a problem.
+    """
+    if found := list(problems):
+        raise ValueError("\n".join(found))
 
 
 SHARE = Allowed("lie between 0 and 1", lambda value: 0 <= value <= 1)

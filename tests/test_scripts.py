@@ -75,6 +75,50 @@ def test_spark_python_is_the_interpreter(case: str, tmp_path: Path) -> None:
     assert (tmp_path / "calls").read_text().strip()
 
 
+def merge(tmp_path: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """merge_checkpoint.sh with an interpreter that notes what it is asked for."""
+    (tmp_path / "named").write_text(NOTING)
+    (tmp_path / "named").chmod(0o755)
+    done = subprocess.run(
+        [shutil.which("bash"), str(SCRIPTS / "merge_checkpoint.sh"), *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"SPARK_PYTHON": f"{tmp_path}/named", "CALLS": f"{tmp_path}/calls"},
+        capture_output=True,
+        text=True,
+    )
+    return done, (tmp_path / "calls").read_text() if (tmp_path / "calls").exists() else ""
+
+
+@pytest.mark.parametrize("place", ["run", "run/checkpoints"])
+@pytest.mark.parametrize("given", ["run", "run/", "{place}", "{place}/global_step_5", "{place}/global_step_5/actor"])
+def test_a_run_and_its_checkpoints_can_be_merged(place: str, given: str, tmp_path: Path) -> None:
+    for step in (5, 7):
+        actor = tmp_path / place / f"global_step_{step}" / "actor"
+        actor.mkdir(parents=True)
+        (actor / "model_world_size_1_rank_0.pt").touch()
+    (tmp_path / place / "latest_checkpointed_iteration.txt").write_text("7")
+    done, calls = merge(tmp_path, given.format(place=place))
+    assert done.returncode == 0, done.stderr
+    checkpoint = f"{place}/global_step_{5 if 'step_5' in given else 7}"
+    assert f"--local_dir {checkpoint}/actor --target_dir {checkpoint}/merged" in calls
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere", "nowhere does not exist: give the folder of a run or of a checkpoint"),
+        ("empty", "empty is no checkpoint: it has no folder actor"),
+        ("bare", "bare/actor has no model shards"),
+    ],
+)
+def test_what_cannot_be_merged_is_one_line(given: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bare" / "actor").mkdir(parents=True)
+    done, calls = merge(tmp_path, given)
+    assert done.returncode == 2 and not calls
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_no_script_is_forgotten() -> None:
     named = {case.split()[0] for case in CASES} | {"setup_env.sh"}
     assert named == {path.name for path in SCRIPTS.glob("*.sh")}

@@ -6,46 +6,17 @@ at each line; it leaves out fragmentation, communication buffers and CUDA contex
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
+
+from spark_verl.checks.architecture import model_config
 
 GIB = 2**30
 RESERVE_GIB = 4.0
 """CUDA contexts, NCCL and cuBLAS buffers, fragmentation. At most a quarter of the GPU: one of 4 GiB holds no model that
 could leave larger gaps, and two contexts take less than 1 GiB."""
-
-_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
-ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "Qwen2.5-VL-3B": (
-        "qwen2_5_vl",
-        {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
-        | {"intermediate_size": 11008, "vocab_size": 151936, "tie_word_embeddings": True}
-        | {"vision_config": {**_VISION, "out_hidden_size": 2048}},
-    ),
-    "Qwen2.5-VL-7B": (
-        "qwen2_5_vl",
-        {"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
-        | {"intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False}
-        | {"vision_config": {**_VISION, "out_hidden_size": 3584}},
-    ),
-    "Qwen2.5-VL-32B": (
-        "qwen2_5_vl",
-        {"hidden_size": 5120, "num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8}
-        | {"intermediate_size": 27648, "vocab_size": 152064, "tie_word_embeddings": False}
-        | {"vision_config": {**_VISION, "intermediate_size": 3456, "out_hidden_size": 5120}},
-    ),
-    "Qwen2.5-7B": (
-        "qwen2",
-        {"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
-        | {"intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False},
-    ),
-}
-"""Shapes of the recipes' models (their config.json), so that a budget needs no download."""
 
 
 @dataclass(frozen=True)
@@ -72,28 +43,27 @@ class ModelShape:
     vocab: int
 
 
-def model_shape(path: str) -> ModelShape | None:
-    """Shape of a model folder, or of a known model of the hub; None for an unknown one.
+def model_shape(path: str, trust_remote_code: bool = False) -> ModelShape | None:
+    """Shape of a model folder, or of a known model of the hub; None for one that is unknown or built otherwise.
 
     Parameters are counted on an empty model (torch's ``meta`` device), so nothing is loaded.
     """
+    config = model_config(path, trust_remote_code)
+    if config is None:
+        return None
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    folder = Path(os.path.expanduser(path))
-    if (folder / "config.json").is_file():
-        config = AutoConfig.from_pretrained(folder)
-    else:
-        name = next((known for known in ARCHITECTURES if path.split("/")[-1].startswith(known)), None)
-        if name is None:
-            return None
-        model_type, values = ARCHITECTURES[name]
-        config = AutoConfig.for_model(model_type, **values)
     auto = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
-    with torch.device("meta"):
-        model = auto.from_config(config)
+    try:
+        with torch.device("meta"):
+            model = auto.from_config(config, trust_remote_code=trust_remote_code)
+    except Exception:  # a model's own code, made from whatever its config.json says
+        return None
     text = config.get_text_config()
     layers = [m for name, m in model.named_modules() if re.search(r"(?<!visual)\.layers\.0$", name)]
+    if not layers:
+        return None
     linear = tuple(
         (name, module.in_features + module.out_features)
         for name, module in model.named_modules()

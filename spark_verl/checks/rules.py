@@ -1,23 +1,26 @@
 """Checks that end in one clear line before Ray starts, instead of a stack trace from a worker minutes later.
 
-They look, and change nothing. None of them needs verl.
+They look, and change nothing. None of them imports verl.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from spark_verl import compat
+from spark_verl.checks import keys
+from spark_verl.checks.model import check_model
 from spark_verl.compat import bootstrap
 from spark_verl.config import SparkConfig, load_spark_config
 from spark_verl.data.check import data_files
 from spark_verl.judge.templates import TemplateSet
+from spark_verl.options import brief, refuse
 from spark_verl.vocabulary import JUDGE_OBJECTIVES
 
 
@@ -42,16 +45,64 @@ def _off(value: Any, config: DictConfig) -> bool:
 
 
 def _is_multiple(value: int, of: int) -> bool:
-    return of > 0 and value % of == 0
+    return value % of == 0
 
 
 def _holds_one_sequence(limit: int, config: DictConfig) -> bool:
     return limit >= config.data.max_prompt_length + config.data.max_response_length
 
 
+def _ranks(config: DictConfig) -> int:
+    return config.trainer.nnodes * config.trainer.n_gpus_per_node
+
+
+def _replica(config: DictConfig) -> int:
+    rollout = config.actor_rollout_ref.rollout
+    return rollout.tensor_model_parallel_size * rollout.data_parallel_size
+
+
 _ONE_SEQUENCE = (
     "({value}) must hold one sequence ({config.data.max_prompt_length} + {config.data.max_response_length} tokens)"
 )
+
+_LEAST: dict[int, tuple[str, ...]] = {
+    1: (
+        *("trainer.nnodes", "trainer.n_gpus_per_node", "trainer.total_epochs"),
+        *("data.train_batch_size", "data.max_prompt_length", "data.max_response_length", "data.image_patch_size"),
+        *(f"actor_rollout_ref.actor.ppo_{name}" for name in ("mini_batch_size", "epochs", "max_token_len_per_gpu")),
+        *(f"actor_rollout_ref.{name}.ulysses_sequence_parallel_size" for name in ("actor", "ref")),
+        *(f"actor_rollout_ref.{name}.log_prob_max_token_len_per_gpu" for name in ("rollout", "ref")),
+        *(f"actor_rollout_ref.rollout.{kind}_parallel_size" for kind in ("tensor_model", "data", "pipeline_model")),
+        *(f"actor_rollout_ref.rollout.max_num_{what}" for what in ("batched_tokens", "seqs")),
+        *(f"actor_rollout_ref.rollout.{name}" for name in ("n", "val_kwargs.n", "agent.num_workers")),
+    ),
+    0: (
+        *("data.dataloader_num_workers", "reward.num_workers", "trainer.critic_warmup", "trainer.log_val_generations"),
+        "actor_rollout_ref.model.lora_rank",
+    ),
+    -1: ("data.train_max_samples", "data.val_max_samples", "trainer.save_freq", "trainer.test_freq"),
+}
+_LEAST_1_OR_NULL = (
+    *("data.gen_batch_size", "data.val_batch_size", "trainer.total_training_steps"),
+    *("trainer.max_actor_ckpt_to_keep", "actor_rollout_ref.rollout.max_model_len"),
+    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
+    *(f"actor_rollout_ref.{name}.log_prob_micro_batch_size_per_gpu" for name in ("rollout", "ref")),
+)
+
+
+def _number(key: str, least: int, or_null: bool = False) -> Rule:
+    return Rule(
+        key,
+        lambda value, config: (or_null and value is None) or (type(value) is int and value >= least),
+        f"must be at least {least}{' (or null)' if or_null else ''}, a whole number, got {{value}}",
+    )
+
+
+NUMBERS = (
+    *(_number(key, least) for least, keys_of in _LEAST.items() for key in keys_of),
+    *(_number(key, 1, or_null=True) for key in _LEAST_1_OR_NULL),
+)
+"""What must hold before anything is computed with these values. verl asks for none of it."""
 
 RULES = (
     Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),
@@ -75,7 +126,7 @@ RULES = (
     ),
     Rule(
         "trainer.v1.sampler.custom_sampler",
-        lambda value, config: not value.get("path"),
+        lambda value, config: not value or not value.get("path"),
         "must be unset: spark_verl has its own sampler",
     ),
     Rule(
@@ -123,6 +174,22 @@ RULES = (
         )
     ),
     Rule(
+        "trainer.resume_mode",
+        lambda value, config: value in ("auto", "disable", "resume_path"),
+        "must be auto, disable or resume_path, got {value}",
+    ),
+    Rule(
+        "actor_rollout_ref.rollout.tensor_model_parallel_size",
+        lambda value, config: _is_multiple(_ranks(config), _replica(config)),
+        "({value}) times data_parallel_size must divide the number of GPUs ({config.trainer.nnodes} x"
+        " {config.trainer.n_gpus_per_node}): all of them generate",
+    ),
+    Rule(
+        "actor_rollout_ref.actor.ulysses_sequence_parallel_size",
+        lambda value, config: _is_multiple(_ranks(config), value),
+        "({value}) must divide the number of GPUs ({config.trainer.nnodes} x {config.trainer.n_gpus_per_node})",
+    ),
+    Rule(
         "spark.self_reward.enable",
         lambda value, config: not value or config.spark.enable,
         "needs spark.enable=true; to train no judge, set spark.judge_prompts_per_group=0 and"
@@ -143,11 +210,12 @@ RULES = (
 )
 
 
-def check(config: DictConfig) -> SparkConfig:
+def check(config: DictConfig, at_hand: bool = False) -> SparkConfig:
     """Check SPARK's block, what it needs of verl's config, and files.
 
     Args:
         config: The composed config.
+        at_hand: Whether the run is started here, so that its model must be at hand.
 
     Returns:
         The validated ``spark:`` block.
@@ -156,44 +224,42 @@ def check(config: DictConfig) -> SparkConfig:
         ValueError: Something in the config is wrong; the message names the key and says what to change.
         FileNotFoundError: A file or folder that the config names does not exist.
     """
+    keys.plain(config)
+    refuse(keys.wrong_kinds(config))
+    refuse(_broken(NUMBERS, config))
     spark = load_spark_config(config)
-    for rule in RULES:
-        value, applies = OmegaConf.select(config, rule.key), rule.where is None or OmegaConf.select(config, rule.where)
-        if applies and not rule.holds(value, config):
-            raise ValueError(f"{rule.key} {rule.message.format(value=value, config=config)}")
+    refuse(_broken(RULES, config))
     if spark.enable:
         templates = TemplateSet.load(spark.templates)
         for objective, label_form in spark.used_label_forms():
             templates.require(objective, label_form)
     for files in ("train_files", "val_files"):
         data_files(config, files)
-    _check_model(config)
+    check_model(config.actor_rollout_ref.model.path, "actor_rollout_ref.model.path", at_hand)
     _check_output(config)
     return spark
 
 
-def _check_model(config: DictConfig) -> None:
-    """The model, where it is a path, is a model folder."""
-    model = str(config.actor_rollout_ref.model.path)
-    looks_local = model.startswith(("/", "./", "../", "~")) or model.count("/") > 1
-    if not looks_local or "://" in model:
-        return
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(f"actor_rollout_ref.model.path: folder {model} does not exist")
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"actor_rollout_ref.model.path: {model} is no model folder, it has no config.json")
+def _broken(rules: tuple[Rule, ...], config: DictConfig) -> Iterator[str]:
+    """A message for each rule that does not hold."""
+    for rule in rules:
+        value, applies = OmegaConf.select(config, rule.key), rule.where is None or OmegaConf.select(config, rule.where)
+        if applies and not rule.holds(value, config):
+            yield f"{rule.key} {rule.message.format(value=brief(value), config=config)}"
 
 
 def _check_output(config: DictConfig) -> None:
     """The output folder can be written to."""
-    folder = Path(str(config.trainer.default_local_dir)).expanduser()
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    given = config.trainer.default_local_dir
+    if not given:
+        raise ValueError("trainer.default_local_dir is not set: name the folder of the run")
+    folder = Path(str(given)).expanduser()
     try:
+        existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
         # Permissions alone do not tell: read-only mounts, full disks, root.
         tempfile.TemporaryFile(dir=existing).close()
-    except OSError as error:
-        raise ValueError(f"trainer.default_local_dir: {folder} cannot be written ({error})") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"trainer.default_local_dir: {brief(folder)} cannot be written ({brief(error)})") from error
 
 
 def check_devices(config: DictConfig) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from spark_verl.data.errors import RowError, said, shown
@@ -136,6 +137,15 @@ def check_data(config: DictConfig, rows: int, unlabelled: bool = False) -> None:
             f"data.{key} have {left:,} rows for training, fewer than data.{batch}={least}: verl drops the last,"
             " incomplete batch, so no step would be left; lower it or give more rows"
         )
+
+
+def known_truths(config: DictConfig) -> list[bool] | None:
+    """Whether each training row has a ground truth; None where a file is no parquet file of this machine."""
+    files = [Path(file).expanduser() for file in data_files(config, "train_files")]
+    if not all(file.is_file() and file.suffix == ".parquet" for file in files):
+        return None
+    columns = [pq.read_table(file, columns=["reward_model"])["reward_model"].to_pylist() for file in files]
+    return [(cell or {}).get("ground_truth") is not None for column in columns for cell in column]
 
 
 def check_images(config: DictConfig, pixels: int) -> None:

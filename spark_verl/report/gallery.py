@@ -50,7 +50,7 @@ class Reply:
     """One response.
 
     Attributes:
-        label: "before", "after" or "sample 3".
+        label: "before", "after", "step 40" (validated once) or "sample 3".
         text: What the model wrote, cut.
         answer: The parsed answer or verdict; "" without one.
         mark: "right", "wrong", "unparsable" or "not verified".
@@ -189,7 +189,9 @@ def collect(run: Run, families: int = 3, per_kind: int = 2) -> Gallery:
     for row, ref in zip(rows, refs, strict=True):
         if not row.get("about") and ref is not None:
             row["about"] = _KEEP_OR_FIX.get(ref.source)
-    before = _unique(_rows(paths[0])) if found.held_out and len(paths) > 1 else {}
+    twice = found.held_out and len(paths) > 1
+    before = _unique(_rows(paths[0])) if twice else {}
+    alone = "after" if twice else f"step {max(run.validation_files or run.rollout_files)}"
     after = _unique(rows)
     for heading, objective, about, right in KINDS:
         fitting = [
@@ -202,7 +204,7 @@ def collect(run: Run, families: int = 3, per_kind: int = 2) -> Gallery:
         samples = []
         for row, ref in sorted(fitting, key=lambda pair: pair[1] is None)[:per_kind]:
             earlier = before.get(_identity(row)) if _identity(row) in after else None
-            replies = [_reply(earlier, "before"), _reply(row, "after")] if earlier else [_reply(row, "response")]
+            replies = [_reply(earlier, "before"), _reply(row, "after")] if earlier else [_reply(row, alone)]
             samples.append(_sample(row, replies, ref))
             found.without_image += ref is None
         if samples:

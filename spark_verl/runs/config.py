@@ -71,10 +71,8 @@ class RunConfig:
         recipe = self.recipe or {}
         found: dict[str, Difference] = {}
         for key, value in recipe.items():
-            if key in self.values:
-                right = _text(key, self.values[key])
-                if right not in (_text(key, value), self._resolved(key, value)):
-                    found[key] = Difference(key, _text(key, value), right, "not on the command line")
+            if key in self.values and not self._is_as_in_recipe(key, value):
+                found[key] = Difference(key, _text(key, value), _text(key, self.values[key]), "not on the command line")
         for text in self.overrides:
             if (key := _override_key(text)) is None:
                 continue
@@ -83,9 +81,16 @@ class RunConfig:
             for name in members or [key]:
                 right = _text(name, self.values[name]) if members else _text(key, text.partition("=")[2])
                 left = _text(name, recipe[name]) if name in recipe else FROM_VERL
-                if left != right:
+                as_in_recipe = name in recipe and name in self.values and self._is_as_in_recipe(name, recipe[name])
+                if left != right and not as_in_recipe:
                     found[name] = Difference(name, left, right, "command line")
         return [found[key] for key in sorted(found)]
+
+    def _is_as_in_recipe(self, key: str, value: Any) -> bool:
+        """Whether the run has what the recipe says, or the absolute form of a path in it."""
+        mine, resolved = self.values[key], self._resolved(key, value)
+        same_path = _is_same_path(value if isinstance(value, list) else resolved, mine)
+        return same_path or _text(key, mine) in (_text(key, value), resolved)
 
     def _resolved(self, key: str, value: Any) -> str:
         """A recipe's value as text, references to other keys replaced by what the run has there."""
@@ -190,6 +195,17 @@ def _override_key(text: str) -> str | None:
         return OverridesParser.create().parse_override(text).key_or_group
     except HydraException:
         return None
+
+
+def _is_same_path(left: Any, right: Any) -> bool:
+    """Whether a run has the absolute form of the relative path (or of each in the list) that its recipe has."""
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return all(one == other or _is_same_path(one, other) for one, other in zip(left, right, strict=True))
+    if not isinstance(left, str) or not isinstance(right, str) or not right.startswith("/"):
+        return False
+    tail = left.removeprefix("~").removeprefix("./").strip("/")
+    is_path = "/" in tail or left.startswith("~")
+    return is_path and not left.startswith("/") and right.rstrip("/").endswith(f"/{tail}")
 
 
 def _text(key: str, value: Any) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from checked_configs import ROOT, load, write_files
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -16,38 +14,16 @@ from spark_verl import main
 from spark_verl.checks import rules
 from spark_verl.compat import bootstrap
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(overrides, name="quickstart"):
-    with initialize_config_dir(str(ROOT / "recipes"), version_base=None):
-        return compose(name, overrides)
-
 
 @pytest.fixture
 def files(tmp_path):
     """Overrides that name files which exist."""
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
-    row = {
-        "data_source": "math",
-        "prompt": [{"role": "user", "content": "3 + 4?"}],
-        "reward_model": {"ground_truth": "7"},
-        "extra_info": {"index": 0},
-    }
-    for name in ("train", "test", "judge_test"):
-        pq.write_table(pa.Table.from_pylist([row]), tmp_path / f"{name}.parquet")
-    return [
-        f"actor_rollout_ref.model.path={tmp_path}/model",
-        f"data.train_files={tmp_path}/train.parquet",
-        f"data.val_files=[{tmp_path}/test.parquet,{tmp_path}/judge_test.parquet]",
-    ]
+    return write_files(tmp_path, rows=1)
 
 
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml")))
-def test_every_recipe_passes(recipe, files, tmp_path):
-    overrides = [f"trainer.default_local_dir={tmp_path}/out"]
-    assert rules.check(load([*files, *overrides], recipe)).enable is (recipe != "grpo_vl_7b")
+def test_every_recipe_passes(recipe, files):
+    assert rules.check(load(files, recipe)).enable is (recipe != "grpo_vl_7b")
 
 
 def test_a_check_changes_nothing(files):
@@ -113,9 +89,29 @@ def test_defaults_are_the_references():
         ("data.train_batch_size=12", "must be a multiple of"),
         ("trainer.use_v1=false", "use_v1"),
         ("data.train_files=/nowhere/train.parquet", "data.train_files: /nowhere/train.parquet does not exist"),
-        ("actor_rollout_ref.model.path=/nowhere/model", "folder /nowhere/model does not exist"),
-        ("actor_rollout_ref.model.path=/tmp", "/tmp is no model folder, it has no config.json"),
+        ("actor_rollout_ref.model.path=/nowhere/model", "actor_rollout_ref.model.path: /nowhere/model does not exist"),
+        ("actor_rollout_ref.model.path=/proc", "/proc is no model folder: it has no config.json"),
+        ("actor_rollout_ref.model.path=null", "actor_rollout_ref.model.path is not set"),
         ("trainer.default_local_dir=/proc/out", "cannot be written"),
+        ("trainer.default_local_dir=null", "trainer.default_local_dir is not set"),
+        ("trainer.n_gpus_per_node=0", "trainer.n_gpus_per_node must be at least 1, a whole number, got 0"),
+        ("trainer.n_gpus_per_node=two", "trainer.n_gpus_per_node must be a number (verl's default: 8), got two"),
+        ("trainer.n_gpus_per_node=1.5", "trainer.n_gpus_per_node must be at least 1, a whole number, got 1.5"),
+        ("trainer.nnodes=0", "trainer.nnodes must be at least 1"),
+        ("trainer.nnodes=null", "trainer.nnodes must be at least 1, a whole number, got None"),
+        ("trainer.nnodes=true", "trainer.nnodes must be a number (verl's default: 1), got True"),
+        ("trainer.total_epochs=nan", "trainer.total_epochs must be at least 1, a whole number, got nan"),
+        ("trainer.total_training_steps=0", "trainer.total_training_steps must be at least 1 (or null)"),
+        ("data.max_prompt_length=0", "data.max_prompt_length must be at least 1"),
+        ("data.max_response_length=0", "data.max_response_length must be at least 1"),
+        ("data.dataloader_num_workers=-1", "data.dataloader_num_workers must be at least 0"),
+        ("actor_rollout_ref.rollout.tensor_model_parallel_size=0", "tensor_model_parallel_size must be at least 1"),
+        ("actor_rollout_ref.rollout.tensor_model_parallel_size=2", "must divide the number of GPUs (1 x 1)"),
+        ("actor_rollout_ref.actor.ulysses_sequence_parallel_size=2", "must divide the number of GPUs (1 x 1)"),
+        ("actor_rollout_ref.actor.optim.lr=abc", "actor_rollout_ref.actor.optim.lr must be a number"),
+        ("trainer.resume_mode=resume_from_path", "trainer.resume_mode must be auto, disable or resume_path"),
+        ("reward.reward_model=null", "reward.reward_model is a section of options, got None"),
+        ("trainer.experiment_name=${nothing}", "experiment_name: Interpolation key 'nothing' not found"),
     ],
 )
 def test_what_is_wrong_is_named(files, override, message):
@@ -123,6 +119,22 @@ def test_what_is_wrong_is_named(files, override, message):
         rules.check(load([*files, override]))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_every_finding_has_its_line(files):
+    with pytest.raises(ValueError) as caught:
+        rules.check(load([*files, "trainer.nnodes=0", "trainer.n_gpus_per_node=0", "data.max_prompt_length=0"]))
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == [
+        "trainer.nnodes",
+        "trainer.n_gpus_per_node",
+        "data.max_prompt_length",
+    ]
+
+
+def test_no_value_is_printed_whole(files):
+    with pytest.raises(ValueError) as caught:
+        rules.check(load([*files, f"trainer.nnodes={'1x' * 5000}"]))
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(

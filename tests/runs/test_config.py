@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
-from spark_verl.runs.config import UnreadableFile, compare, flatten, load
+from spark_verl.runs.config import RunConfig, UnreadableFile, compare, flatten, load
 
 RECIPE = """
 hydra:
@@ -82,6 +83,29 @@ def test_what_the_command_line_changed(hydra_run, override, config, expected):
     assert own.keys() == expected.keys()
     for key, values in expected.items():
         assert values is None or (own[key].left, own[key].right) == values
+
+
+@pytest.mark.parametrize(
+    ("recipe", "run", "same"),
+    [
+        ("outputs/x/data", "/home/me/spark/outputs/x/data", True),
+        ("./outputs/x", "/home/me/outputs/x", True),
+        ("~/data/train.parquet", "/home/me/data/train.parquet", True),
+        ("~/data", "/home/me/data", True),
+        ("[a/b.parquet, c/d.parquet]", "[/m/a/b.parquet, /m/c/d.parquet]", True),
+        ("outputs/${trainer.name}", "/home/me/outputs/x", True),
+        ("outputs/x", "/home/me/outputs/y", False),
+        ("[a/b.parquet]", "[/m/a/b.parquet, /m/c/d.parquet]", False),
+        ("/data/x", "/home/data/x", False),
+        ("x", "/home/x", False),
+    ],
+)
+@pytest.mark.parametrize("given", [True, False], ids=["on the command line", "by a script"])
+def test_the_absolute_form_of_a_path_is_no_difference(tmp_path, recipe, run, same, given):
+    values = {"trainer.name": "x", "data.files": yaml.safe_load(run)}
+    overrides = [f"data.files={run}"] if given else []
+    config = RunConfig(values, overrides, recipe={"trainer.name": "x", "data.files": yaml.safe_load(recipe)})
+    assert [one.key for one in config.differences()] == ([] if same else ["data.files"])
 
 
 def test_a_value_that_the_command_line_did_not_set_is_told_from_one_it_did(hydra_run):

@@ -1,0 +1,119 @@
+"""What a model's ``config.json`` says, and which settings do not go with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from spark_verl.options import brief, refuse
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+_CONTEXT = {"max_position_embeddings": 128000}
+_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "Qwen2.5-VL-3B": (
+        "qwen2_5_vl",
+        {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
+        | {"intermediate_size": 11008, "vocab_size": 151936, "tie_word_embeddings": True}
+        | _CONTEXT
+        | {"vision_config": {**_VISION, "out_hidden_size": 2048}},
+    ),
+    "Qwen2.5-VL-7B": (
+        "qwen2_5_vl",
+        {"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
+        | {"intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False}
+        | _CONTEXT
+        | {"vision_config": {**_VISION, "out_hidden_size": 3584}},
+    ),
+    "Qwen2.5-VL-32B": (
+        "qwen2_5_vl",
+        {"hidden_size": 5120, "num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8}
+        | {"intermediate_size": 27648, "vocab_size": 152064, "tie_word_embeddings": False}
+        | _CONTEXT
+        | {"vision_config": {**_VISION, "intermediate_size": 3456, "out_hidden_size": 5120}},
+    ),
+    "Qwen2.5-7B": (
+        "qwen2",
+        {"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
+        | {"intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False}
+        | {"max_position_embeddings": 131072},
+    ),
+}
+"""Shapes of the recipes' models (their config.json), so that a budget needs no download."""
+
+
+def known_shape(path: str) -> tuple[str, dict[str, Any]] | None:
+    """The entry of :data:`ARCHITECTURES` for a hub id."""
+    return next((shape for known, shape in ARCHITECTURES.items() if path.split("/")[-1].startswith(known)), None)
+
+
+def model_config(path: str, trust_remote_code: bool = False) -> PretrainedConfig | None:
+    """The config of a model folder, of a model in the hub's cache, or of a known one; None where nothing is at hand.
+
+    Raises:
+        ValueError: transformers cannot read it.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+    from transformers import AutoConfig
+
+    file = Path(os.path.expanduser(path), "config.json")
+    if not file.is_file():
+        if shape := known_shape(path):
+            return AutoConfig.for_model(shape[0], **shape[1])
+        try:
+            cached = try_to_load_from_cache(path, "config.json")
+        except HFValidationError:
+            return None
+        if not isinstance(cached, str):
+            return None
+        file = Path(cached)
+    try:
+        # False, not None: transformers would ask on the terminal.
+        return AutoConfig.from_pretrained(file.parent, trust_remote_code=trust_remote_code)
+    except Exception as error:  # whatever a config class makes of the file
+        raise ValueError(f"{brief(file)}: transformers cannot read it ({brief(error)})") from error
+
+
+def check_architecture(config: DictConfig) -> None:
+    """The model's heads can be divided as asked, and its context is long enough.
+
+    Raises:
+        ValueError: They cannot, or it is not; a line for each.
+    """
+    model, rollout = config.actor_rollout_ref.model, config.actor_rollout_ref.rollout
+    found = model_config(str(model.path), model.trust_remote_code)
+    if found is not None:
+        refuse(_problems(config, found, rollout))
+
+
+def _problems(config: DictConfig, found: PretrainedConfig, rollout: DictConfig) -> Iterator[str]:
+    from verl.workers.rollout.utils import get_max_position_embeddings
+
+    text = found.get_text_config()
+    heads = {"attention heads": text.num_attention_heads}
+    vision = {"heads in its vision tower": getattr(getattr(found, "vision_config", None), "num_heads", 0)}
+    shared = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    divided = {"rollout.tensor_model_parallel_size": heads | vision, "actor.ulysses_sequence_parallel_size": heads}
+    for key, counts in divided.items():
+        size = OmegaConf.select(config.actor_rollout_ref, key)
+        uneven = [f"{count} {what}" for what, count in counts.items() if count % size]
+        # Several ranks may hold a copy of the same key/value head.
+        if shared % size and size % shared:
+            uneven.append(f"{shared} key/value heads")
+        if uneven:
+            yield f"actor_rollout_ref.{key}={size} does not divide the model's {' and '.join(uneven)}"
+    try:
+        context = get_max_position_embeddings(found)
+    except ValueError:
+        return
+    longest = rollout.max_model_len or config.data.max_prompt_length + config.data.max_response_length
+    if longest > context:
+        key = "actor_rollout_ref.rollout.max_model_len" if rollout.max_model_len else "data.max_prompt_length"
+        yield f"{key}: {longest} tokens, the model's context is {context} (max_position_embeddings)"
