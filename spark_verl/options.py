@@ -9,7 +9,8 @@ From this come the check of what a user writes (:func:`load`), and the commented
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,24 @@ class Allowed:
 
     words: str
     holds: Callable[[Any], bool]
+
+
+LONGEST_VALUE = 80
+"""Characters of a user's value that a message shows."""
+
+
+def brief(value: Any) -> str:
+    """A value on one line of what can be shown, its middle left out where it is longer than :data:`LONGEST_VALUE`."""
+    text = " ".join(str(value).split())
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    half = LONGEST_VALUE // 2 - 1
+    return text if len(text) <= LONGEST_VALUE else f"{text[:half]}…{text[-half:]}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: which known one is nearly the same; "" where none is."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f": did you mean {close[0]}?" if close else ""
 
 
 SHARE = Allowed("lie between 0 and 1", lambda value: 0 <= value <= 1)

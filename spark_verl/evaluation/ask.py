@@ -18,40 +18,34 @@ from pathlib import Path
 
 from spark_verl.data.errors import UsageError
 from spark_verl.evaluation import connection
+from spark_verl.evaluation.arguments import Parser
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.benchmarks.source import Rows
+from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.session import Session
 from spark_verl.reward import parse_judgement
-from spark_verl.vocabulary import LabelForm
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    new = argparse.ArgumentParser(prog="python -m spark_verl.evaluation.ask", description=__doc__.partition("\n")[0])
+    new = Parser(prog="python -m spark_verl.evaluation.ask", description=__doc__.partition("\n")[0])
     new.add_argument("question", help="what to ask")
-    new.add_argument(
-        "--image", action="append", default=[], metavar="FILE", help="an image; may be given several times"
-    )
-    connection.add_judge_options(new)
+    new.add_argument("--image", action="append", default=[], metavar="FILE", help="may be given several times")
     new.add_argument("--always_reflect", action="store_true", help="reflect also when the judge says that it is right")
-    new.add_argument("--temperature", type=float, default=0.0, help="of answer and reflection; judgements have 0")
-    new.add_argument("--max_tokens", type=int, default=1024, help="of each response")
-    new.add_argument("--seed", type=int, default=0)
     new.add_argument("--model", help="model folder or hub id, served with vLLM")
-    connection.add_server_options(new)
-    # What the other command lets one choose.
-    new.set_defaults(top_p=1.0, judge_temperature=0.0, label_form=LabelForm.YES_NO)
-    new.set_defaults(concurrency=1, request_timeout=600.0, max_retries=2)
+    new.add_options("model server", connection.SERVER)
+    new.add_options("asking", connection.ASKING, temperature=0.0, max_tokens=1024, max_retries=2)
+    new.add_options("judge", connection.JUDGE)
     return new
 
 
-async def ask(options: argparse.Namespace, base_url: str) -> None:
+async def ask(options: argparse.Namespace, prompts: Prompts, base_url: str) -> None:
     """Answer, judge and, where the judge says wrong, reflect: a session without a ground truth."""
     content = [{"type": "image", "image": path} for path in options.image]
     content.append({"type": "text", "text": options.question})
     question = Question(options.question, "ask", [{"role": "user", "content": content}], ground_truth=None)
-    async with connection.connected(options, base_url, _show) as (context, _):
+    async with connection.connected(options, prompts, base_url, _show) as (context, _):
         session = Session(context, Benchmark(Rows([], "the command line")), question)
         _heading("answer")
         await session.answers(1)
@@ -60,7 +54,7 @@ async def ask(options: argparse.Namespace, base_url: str) -> None:
         if judgement is None:
             print("\n(no answer, so nothing to judge)")
             return
-        verdict = parse_judgement(judgement.completion.text, context.prompts.label_form)
+        verdict = parse_judgement(judgement.completion.text, prompts.label_form)
         how_sure = "" if judgement.p_right is None else f", P(right) = {judgement.p_right:.3f}"
         print(f"\n→ {verdict or 'no verdict that could be read'}{how_sure}")
         if judgement.says_right is not False and not options.always_reflect:
@@ -81,20 +75,22 @@ def _heading(text: str) -> None:
     print(f"\n\033[1m{line}\033[0m" if sys.stdout.isatty() else f"\n{line}", flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def command(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code."""
     options = parser().parse_args(arguments)
+    missing = [path for path in options.image if not Path(path).is_file()]
+    if missing:
+        raise UsageError(f"--image {missing[0]}: there is no such file")
+    prompts = connection.prepare(options)
+    with tempfile.TemporaryDirectory(prefix="spark_ask_") as folder:
+        with connection.served(options, Path(folder) / "server.log") as base_url:
+            asyncio.run(ask(options, prompts, base_url))
+    return 0
 
-    def command() -> int:
-        missing = [path for path in options.image if not Path(path).is_file()]
-        if missing:
-            raise UsageError(f"--image {missing[0]}: there is no such file")
-        with tempfile.TemporaryDirectory(prefix="spark_ask_") as folder:
-            with connection.served(options, Path(folder) / "server.log") as base_url:
-                asyncio.run(ask(options, base_url))
-        return 0
 
-    return connection.exit_code(command, interrupted="interrupted")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit code, 2 for what the user has to change."""
+    return connection.exit_code(lambda: command(arguments), interrupted="interrupted")
 
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
-from openai.types.chat import ChatCompletionTokenLogprob
+from openai.types.chat import ChatCompletion, ChatCompletionTokenLogprob
 
-from spark_verl.evaluation.messages import to_openai
+from spark_verl.evaluation.question import to_openai
 from spark_verl.vocabulary import Message
 
 logger = logging.getLogger(__name__)
@@ -36,27 +36,11 @@ class ServerGoneError(RuntimeError):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample.
-
-    Attributes:
-        temperature, top_p, max_tokens: For answers and reflections.
-        judge_temperature, judge_max_tokens: For judgements, whose nucleus is everything.
-    """
+    """How to sample."""
 
     temperature: float = 1.0
     max_tokens: int = 2048
     top_p: float = 1.0
-    judge_temperature: float = 0.0
-    judge_max_tokens: int = 2048
-
-    def __post_init__(self) -> None:
-        for name in ("temperature", "judge_temperature"):
-            if not 0 <= getattr(self, name) <= 2:
-                raise ValueError(f"--{name} must be between 0 and 2, got {getattr(self, name)}")
-        if self.max_tokens < 1:
-            raise ValueError(f"--max_tokens must be at least 1, got {self.max_tokens}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"--top_p must be above 0 and at most 1, got {self.top_p}")
 
 
 @dataclass(frozen=True)
@@ -82,21 +66,6 @@ class Completion:
     def record(self) -> dict[str, Any]:
         """As it stands in the results: without log-probabilities."""
         return {name: value for name, value in vars(self).items() if name != "logprobs"}
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """What a server tells about a model; beyond the name only vLLM does.
-
-    Attributes:
-        name: What requests call it.
-        context_length: Tokens of prompt and response together; None when unknown.
-        root: The model's folder or hub id; None when unknown.
-    """
-
-    name: str
-    context_length: int | None
-    root: str | None
 
 
 class Client:
@@ -143,13 +112,9 @@ class Client:
         """Close all connections."""
         await self.openai.close()
 
-    async def served_models(self) -> dict[str, ServedModel]:
-        """The models that the server offers, by name."""
-        found = [
-            ServedModel(model.id, getattr(model, "max_model_len", None), getattr(model, "root", None))
-            for model in (await self.openai.models.list()).data
-        ]
-        return {model.name: model for model in found}
+    async def served_models(self) -> dict[str, openai.types.Model]:
+        """What the server tells about its models, by name; vLLM's have a ``root`` and a ``max_model_len``."""
+        return {model.id: model for model in (await self.openai.models.list()).data}
 
     def check_alive(self, error: Exception) -> None:
         """Raise a :class:`ServerGoneError` when too many requests in a row have failed, ``error`` being the last."""
@@ -182,7 +147,7 @@ class Client:
             ValueError: The messages cannot be sent.
             ServerGoneError: Many requests in a row got no answer at all.
         """
-        parameters: dict[str, Any] = {
+        request: dict[str, Any] = {
             "model": self.model,
             "messages": to_openai(messages),
             "temperature": temperature,
@@ -191,20 +156,32 @@ class Client:
             "seed": seed,
         }
         if logprobs:
-            parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+            request |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         async with self._slots:
             started = time.perf_counter()
-            completion = await self._without_refused(parameters)
-            return replace(completion, seconds=time.perf_counter() - started)
+            response = await self._send(request)
+            seconds = time.perf_counter() - started
+        if not response.choices:
+            raise ValueError(f"{self.base_url} answered without a choice")
+        choice, usage = response.choices[0], response.usage
+        return Completion(
+            text=choice.message.content or "",
+            finish_reason=choice.finish_reason or "",
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            completion_tokens=usage.completion_tokens if usage else 0,
+            seconds=seconds,
+            logprobs=tuple(choice.logprobs.content or ()) if choice.logprobs else (),
+        )
 
-    async def _without_refused(self, parameters: dict[str, Any]) -> Completion:
+    async def _send(self, request: dict[str, Any]) -> ChatCompletion:
         """Ask, without the parameters that this server has refused; one that it refuses now is left out from now on."""
         while True:
-            request = without(parameters, self._refused)
+            for name in self._refused & request.keys():
+                request = without(request, name)
             try:
-                completion = await (self._whole(request) if self._show is None else self._streamed(request, self._show))
+                response = await self._create(request)
                 self._failures = 0
-                return completion
+                return response
             except (openai.APIConnectionError, openai.InternalServerError) as error:
                 self._failures += 1
                 self.check_alive(error)
@@ -217,28 +194,14 @@ class Client:
                 self._refused |= refused
                 logger.warning("%s takes no %s: asking without", self.base_url, " and no ".join(sorted(refused)))
 
-    async def _whole(self, request: dict[str, Any]) -> Completion:
-        response = await self.openai.chat.completions.create(**request)
-        if not response.choices:
-            raise ValueError(f"{self.base_url} answered without a choice")
-        choice, usage = response.choices[0], response.usage
-        return Completion(
-            text=choice.message.content or "",
-            finish_reason=choice.finish_reason or "",
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            completion_tokens=usage.completion_tokens if usage else 0,
-            logprobs=_token_logprobs(choice),
-        )
-
-    async def _streamed(self, request: dict[str, Any], show: Callable[[str], None]) -> Completion:
-        text, finish_reason, logprobs = "", "", ()
-        async for piece in await self.openai.chat.completions.create(stream=True, **request):
-            for choice in piece.choices:
-                show(choice.delta.content or "")
-                text += choice.delta.content or ""
-                finish_reason = choice.finish_reason or finish_reason
-                logprobs += _token_logprobs(choice)
-        return Completion(text, finish_reason, logprobs=logprobs)
+    async def _create(self, request: dict[str, Any]) -> ChatCompletion:
+        if self._show is None:
+            return await self.openai.chat.completions.create(**request)
+        async with self.openai.chat.completions.stream(**request) as stream:
+            async for event in stream:
+                if event.type == "content.delta":
+                    self._show(event.delta)
+            return await stream.get_final_completion()
 
 
 REPLACEABLE = {
@@ -248,24 +211,14 @@ REPLACEABLE = {
         r"(?i)max_tokens.*(?:support|unknown|unrecogni)|(?:support|unknown|unrecogni).*max_tokens"
     ),
 }
-"""What some servers refuse and a request can do without, and how their error 400 says so: alternatives of tokens, and
-``max_tokens``, for which ``max_completion_tokens`` is sent instead."""
+"""What some servers refuse and a request can do without, and how their error 400 says so."""
 
 
-def without(parameters: dict[str, Any], refused: Collection[str]) -> dict[str, Any]:
-    """The parameters of a request without those of :data:`REPLACEABLE` that a server refuses.
+def without(request: dict[str, Any], refused: str) -> dict[str, Any]:
+    """A request without a parameter of :data:`REPLACEABLE`, or with what stands for it.
 
-    >>> without({"max_tokens": 8, "logprobs": True, "top_logprobs": 20}, {"max_tokens", "logprobs"})
-    {'max_completion_tokens': 8}
+    >>> without({"max_tokens": 8, "logprobs": True, "top_logprobs": 20}, "logprobs")
+    {'max_tokens': 8}
     """
-    found = dict(parameters)
-    if "max_tokens" in refused:
-        found["max_completion_tokens"] = found.pop("max_tokens")
-    if "logprobs" in refused:
-        found = {name: value for name, value in found.items() if "logprobs" not in name}
-    return found
-
-
-def _token_logprobs(choice: Any) -> tuple[ChatCompletionTokenLogprob, ...]:
-    """The tokens of a choice of an OpenAI response, or of a piece of a streamed one."""
-    return tuple(choice.logprobs.content or ()) if choice.logprobs else ()
+    kept = {name: value for name, value in request.items() if refused not in name}
+    return kept | {"max_completion_tokens": request[refused]} if refused == "max_tokens" else kept

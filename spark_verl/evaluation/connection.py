@@ -14,59 +14,89 @@ from typing import Any
 
 import openai
 
+from spark_verl.checks.model import check_model
 from spark_verl.data.errors import UsageError
-from spark_verl.evaluation.client import Client, Sampling, ServedModel, ServerGoneError
-from spark_verl.evaluation.judge_prompts import Prompts
+from spark_verl.evaluation.arguments import COUNT, Options, number
+from spark_verl.evaluation.client import Client, Sampling, ServerGoneError
+from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.server import SERVED_NAME, Server, ServerError
 from spark_verl.evaluation.session import Context
+from spark_verl.options import NOT_NEGATIVE, POSITIVE, Allowed, brief
 from spark_verl.vocabulary import LabelForm, Source
 
+_FORMS = tuple(form.value for form in LabelForm if form.labels)
+_TEMPERATURE = number(float, Allowed("be between 0 and 2", lambda value: 0 <= value <= 2))
+_NUCLEUS = number(float, Allowed("be above 0 and at most 1", lambda value: 0 < value <= 1))
+_SECONDS = number(float, POSITIVE)
 
-def add_server_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say where the model is asked."""
-    server = parser.add_argument_group("model server")
-    server.add_argument(
-        "--base-url", "--base_url", dest="base_url", help="an OpenAI-compatible server instead, with /v1"
-    )
-    server.add_argument("--served_model", help="its name for the model; default: the only one it has")
-    server.add_argument("--api_key_variable", default="OPENAI_API_KEY", help="environment variable with its key")
-    server.add_argument(
-        "--tokenizer",
-        help="with --base-url: folder or hub id of the model's tokenizer, whose special "
-        "tokens are defused in what a judge is shown; default: Qwen2.5-VL's",
-    )
-    server.add_argument("--device", choices=("gpu", "cpu"), default="gpu", help="where vLLM runs")
-    server.add_argument("--gpus", type=int, default=1, help="tensor parallelism")
-    server.add_argument("--server_timeout", type=float, default=1800.0, help="seconds that vLLM may take to start")
-    server.add_argument("--server_args", default="", help="more options for `vllm serve`, in one string")
+SERVER: Options = (
+    ("--base-url --base_url", str, None, "an OpenAI-compatible server instead, with /v1"),
+    ("--served_model", str, None, "its name for the model; default: the only one it has"),
+    ("--api_key_variable", str, "OPENAI_API_KEY", "environment variable with its key"),
+    ("--tokenizer", str, None, "with --base-url: the model's, whose special tokens are defused; default: Qwen2.5-VL's"),
+    ("--device", ("gpu", "cpu"), "gpu", "where vLLM runs"),
+    ("--gpus", COUNT, 1, "tensor parallelism"),
+    ("--server_timeout", _SECONDS, 1800.0, "seconds that vLLM may take to start"),
+    ("--server_args", str, "", "more options for `vllm serve`, in one string"),
+)
+ASKING: Options = (
+    ("--temperature", _TEMPERATURE, 1.0, "of answers and reflections"),
+    ("--top_p", _NUCLEUS, 1.0, "of answers and reflections"),
+    ("--max_tokens", COUNT, 2048, "of a response; at most half of the context"),
+    ("--judge_temperature", _TEMPERATURE, 0.0, "of judgements"),
+    ("--seed", int, 0, "of sampling, templates and bootstrap"),
+    ("--concurrency", COUNT, 32, "requests in flight"),
+    ("--request_timeout", _SECONDS, 600.0, "seconds until a request is tried again"),
+    ("--max_retries", number(int, NOT_NEGATIVE), 6, "tries of a request after the first"),
+)
+JUDGE: Options = (
+    ("--judge_source", tuple(map(str, Source)), "answer", "show the judge the parsed answer or the whole response"),
+    ("--label_form", _FORMS, "yes_no", "how the judge answers"),
+    ("--templates", str, None, "judge and reflection templates: a folder or pkg://package/folder"),
+)
 
 
-def add_judge_options(group: argparse._ActionsContainer) -> None:
-    """Options that say what a judge is shown, and in which words."""
-    group.add_argument(
-        "--judge_source",
-        choices=[source.value for source in Source],
-        default=Source.ANSWER.value,
-        help="show the judge the parsed answer or the whole response",
+def prepare(options: argparse.Namespace) -> Prompts:
+    """Find out whether the model can be asked at all, and in which words; before a server is started.
+
+    Raises:
+        ValueError, OSError: It cannot; one line says what to change.
+    """
+    if bool(options.model) == bool(options.base_url):
+        raise UsageError("name either a model folder or --base-url")
+    if options.model:
+        options.model = check_model(options.model)
+    return Prompts(
+        options.templates,
+        label_form=LabelForm(options.label_form),
+        source=Source(options.judge_source),
+        tokenizer=_tokenizer(options.tokenizer or options.model),
+        seed=options.seed,
     )
-    group.add_argument("--templates", help="judge and reflection templates: a folder or pkg://package/folder")
+
+
+def _tokenizer(name: str | None) -> Any:
+    """The model's tokenizer; None where only a server is known."""
+    if name is None:
+        return None
+    from transformers import AutoTokenizer  # seconds, which a command with --base-url does not need
+
+    try:
+        return AutoTokenizer.from_pretrained(os.path.expanduser(name))
+    except Exception as error:  # of a file that is damaged transformers raises whatever it stumbles over
+        reason = brief(str(error) or type(error).__name__)
+        raise UsageError(f"{brief(name)} has no tokenizer that can be loaded: {reason}") from error
 
 
 @contextlib.contextmanager
 def served(options: argparse.Namespace, log: Path) -> Generator[str]:
     """The base URL of a server for the model: the one that was named, or a new vLLM."""
-    if bool(options.model) == bool(options.base_url):
-        raise UsageError("name either a model folder or --base-url")
     if options.base_url:
         yield options.base_url
         return
-    folder = os.path.expanduser(options.model)
-    hub_id = options.model.count("/") < 2 and not options.model.startswith((".", "/", "~"))
-    if not hub_id and not Path(folder, "config.json").is_file():
-        raise UsageError(f"{options.model} is no model folder: it has no config.json")
     print(f"starting vLLM for {options.model} (log: {log})", file=sys.stderr, flush=True)
     with Server(
-        folder,
+        options.model,
         log=log,
         device=options.device,
         gpus=options.gpus,
@@ -76,29 +106,18 @@ def served(options: argparse.Namespace, log: Path) -> Generator[str]:
         yield server.base_url
 
 
-def load_tokenizer(options: argparse.Namespace) -> Any:
-    """The model's tokenizer; None where only a server is known."""
-    name = options.tokenizer or options.model
-    if name is None:
-        return None
-    from transformers import AutoTokenizer  # seconds, which a command with --base-url does not need
-
-    return AutoTokenizer.from_pretrained(os.path.expanduser(name))
-
-
 @contextlib.asynccontextmanager
 async def connected(
-    options: argparse.Namespace, base_url: str, show: Callable[[str], None] | None = None
-) -> AsyncGenerator[tuple[Context, ServedModel]]:
+    options: argparse.Namespace, prompts: Prompts, base_url: str, show: Callable[[str], None] | None = None
+) -> AsyncGenerator[tuple[Context, openai.types.Model]]:
     """A client for the served model, with everything else that is the same for all questions.
 
     Args:
         options: Those of either command.
+        prompts: See :func:`prepare`.
         base_url: See :func:`served`.
         show: See :class:`spark_verl.evaluation.client.Client`.
     """
-    form = LabelForm(options.label_form)
-    prompts = Prompts(options.templates, label_form=form, tokenizer=load_tokenizer(options), seed=options.seed)
     client = Client(
         base_url,
         "",
@@ -110,16 +129,17 @@ async def connected(
     )
     try:
         model = await _served_model(client, options.served_model or (SERVED_NAME if options.model else None))
-        client.model = model.name
+        client.model = model.id
         # The other half of the context is for the question and what a judge is shown.
-        limit = min(options.max_tokens, (model.context_length or 2 * options.max_tokens) // 2)
-        sampling = Sampling(options.temperature, limit, options.top_p, options.judge_temperature, limit)
-        yield Context(client, sampling, prompts, Source(options.judge_source), options.seed), model
+        context_length = getattr(model, "max_model_len", None) or 2 * options.max_tokens
+        limit = min(options.max_tokens, context_length // 2)
+        sampling, judging = (options.temperature, limit, options.top_p), (options.judge_temperature, limit)
+        yield Context(client, prompts, Sampling(*sampling), Sampling(*judging)), model
     finally:
         await client.close()
 
 
-async def _served_model(client: Client, wanted: str | None) -> ServedModel:
+async def _served_model(client: Client, wanted: str | None) -> openai.types.Model:
     """The model of this name, or the only one that the server has."""
     try:
         models = await client.served_models()

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import pandas as pd
+
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.benchmarks.benchmark import mean
-from spark_verl.evaluation.markdown import MISSING, markdown, number, percent, spread, without_nan
 from spark_verl.evaluation.strategies import STRATEGIES, winner
 from spark_verl.reward import Verdict
 from spark_verl.statistics import bootstrap
 from spark_verl.vocabulary import UNDECIDED, Status
 
 Record = Mapping[str, Any]
-Lines = Mapping[str, Record]
-"""Records of one strategy by question."""
-
-
-def final_sample(record: Record) -> Mapping[str, Any]:
-    """The sample that a strategy settled on."""
-    return record["samples"][record["final"]]
+COSTS = ["tokens", "prompt_tokens", "completion_tokens", "requests", "seconds"]
+MISSING = "–"
 
 
 def report(
-    records: Sequence[Record], benchmarks: Mapping[str, Benchmark], *, resamples: int = 2000, seed: int = 0
+    records: Iterable[Record], benchmarks: Mapping[str, Benchmark], *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """All figures.
 
@@ -37,96 +33,83 @@ def report(
         seed: Fixes what it draws.
 
     Returns:
-        ``{label: {strategy: figures}}``, see :func:`strategy_figures`; ``figures["benchmark"]`` are those of the
-        benchmark's own rule, its ``headline`` among them.
+        ``{label: {strategy: figures}}``: ``questions`` (answered), ``errors`` (failed), ``accuracy`` (an interval as a
+        dict; over decided verdicts), ``vs_single`` (paired difference on the same questions), ``equal_tokens`` (see
+        :func:`equal_tokens`), rates (``unparsable`` among decided verdicts, ``timeout`` and ``unverified``, a ground
+        truth that is missing or a verifier that failed, among all), what a question costs (tokens, requests; a
+        request's ``seconds`` include waiting in the server's queue, they are added up), ``judge`` (see
+        :func:`judge_figures`), and in ``benchmark`` those of the benchmark's own rule, its ``headline`` among them.
     """
-    by_label: dict[str, dict[str, dict[str, Record]]] = defaultdict(lambda: defaultdict(dict))
-    for record in records:
-        by_label[record["benchmark"]][record["strategy"]][record["id"]] = record
     found: dict[str, Any] = {}
+    every = list(records)
     for label, benchmark in benchmarks.items():
         questions = {question.id: question for question in benchmark.questions}
         # Results may hold more questions than this start was asked for (a smaller --limit).
-        strategies = {
-            name: {key: record for key, record in lines.items() if key in questions}
-            for name, lines in by_label[label].items()
-        }
+        lines = [record for record in every if record["benchmark"] == label and record["id"] in questions]
+        names = dict.fromkeys(record["strategy"] for record in lines)
+        answered = {name: frame(record for record in lines if record["strategy"] == name) for name in names}
         found[label] = {}
-        for name, lines in strategies.items():
-            finals = {key: final_sample(record) for key, record in _answered(lines).items()}
-            scored = [
-                (questions[key], Verdict(final["status"], final["correct"], final["answer"]))
-                for key, final in finals.items()
-            ]
-            own = {"headline": benchmark.headline, **benchmark.aggregate(scored)}
-            figures = strategy_figures(lines, strategies, resamples=resamples, seed=seed)
-            found[label][name] = {**figures, "benchmark": own}
+        for name, mine in answered.items():
+            errors = sum(record["strategy"] == name and record["error"] is not None for record in lines)
+            verdicts = [Verdict(final["status"], final["correct"], final["answer"]) for final in mine.final]
+            scored = [(questions[key], verdict) for key, verdict in zip(mine.index, verdicts, strict=True)]
+            found[label][name] = {
+                "questions": len(mine),
+                "errors": errors,
+                **_figures(mine, answered, resamples=resamples, seed=seed),
+                "benchmark": {"headline": benchmark.headline, **benchmark.aggregate(scored)},
+            }
     return without_nan(found)
 
 
-def strategy_figures(lines: Lines, strategies: Mapping[str, Lines], *, resamples: int, seed: int) -> dict[str, Any]:
-    """Figures of one strategy.
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One strategy's answers by question: what it settled on (``final``, ``correct``: NaN if undecided), and costs."""
+    rows = [
+        {**record, "final": final, "correct": math.nan if final["status"] in UNDECIDED else float(final["correct"])}
+        for record in records
+        if record["error"] is None and (final := record["samples"][record["final"]])
+    ]
+    found = pd.DataFrame(rows, columns=["id", "group", "final", "correct", "samples", "judgements", *COSTS[1:]])
+    return found.set_index("id").assign(tokens=found.prompt_tokens.values + found.completion_tokens.values)
 
-    Args:
-        lines: Its records by question.
-        strategies: Those of every strategy, itself included.
-        resamples: How often the bootstrap draws.
-        seed: Fixes what it draws.
 
-    Returns:
-        ``accuracy`` (an interval as a dict; over decided verdicts), ``vs_single`` (paired difference on the same
-        questions), ``equal_tokens`` (see :func:`equal_tokens`), rates (``unparsable`` among decided verdicts,
-        ``timeout`` among all), ``errors`` (failed questions), ``tokens``, ``prompt_tokens``, ``completion_tokens``,
-        ``requests`` and ``seconds`` per question (a request's seconds include waiting in the server's queue; they are
-        added up), and ``judge``: see :func:`judge_figures`.
-    """
+def _figures(
+    mine: pd.DataFrame, strategies: Mapping[str, pd.DataFrame], *, resamples: int, seed: int
+) -> dict[str, Any]:
+    def interval(values: pd.Series) -> dict[str, Any]:
+        values = values.dropna()
+        clusters = mine.group.fillna(mine.index.to_series())[values.index]
+        return asdict(bootstrap(values.tolist(), clusters.tolist(), resamples=resamples, seed=seed))
 
-    def interval(values: Mapping[str, float]) -> dict[str, Any]:
-        clusters = [lines[key]["group"] or key for key in values]
-        return asdict(bootstrap(list(values.values()), clusters, resamples=resamples, seed=seed))
+    def against(other: pd.Series) -> dict[str, Any]:
+        return interval(mine.correct - other.reindex(mine.index))
 
-    def against(other: Mapping[str, float]) -> dict[str, Any]:
-        return interval({key: value - other[key] for key, value in correct.items() if key in other})
-
-    answered = _answered(lines)
-    correct = _correct(answered)
-    finals = [final_sample(record) for record in answered.values()]
+    nothing = frame([])
+    finals = pd.DataFrame(mine.final.tolist(), mine.index, ["status", "finish_reason"])
     figures: dict[str, Any] = {
-        "questions": len(answered),
-        "errors": len(lines) - len(answered),
-        "accuracy": interval(correct),
-        "vs_single": against(_correct(_answered(strategies.get("single", {})))),
-        "unparsable": mean(f["status"] == Status.UNPARSABLE for f in finals if f["status"] not in UNDECIDED),
-        "timeout": mean(final["status"] in UNDECIDED for final in finals),
-        "truncated": mean(final["finish_reason"] == "length" for final in finals),
-        "tokens": mean(tokens(record) for record in answered.values()),
-        **{
-            name: mean(record[name] for record in answered.values())
-            for name in ("prompt_tokens", "completion_tokens", "requests", "seconds")
-        },
-        "judge": judge_figures(answered),
+        "accuracy": interval(mine.correct),
+        "vs_single": against(strategies.get("single", nothing).correct),
+        "unparsable": (finals.status == Status.UNPARSABLE)[mine.correct.notna()].mean(),
+        "timeout": (finals.status == Status.TIMEOUT).mean(),
+        "unverified": (finals.status == Status.ERROR).mean(),
+        "truncated": (finals.finish_reason == "length").mean(),
+        **mine[COSTS].mean(),
+        "judge": judge_figures(mine),
     }
-    vote = equal_tokens(answered, _answered(strategies.get("majority", {})))
+    vote = equal_tokens(mine, strategies.get("majority", nothing))
     if vote:
-        voted = vote.pop("correct")
+        voted = pd.Series(vote.pop("correct"))
         figures["equal_tokens"] = {**vote, "accuracy": interval(voted), "vs_majority": against(voted)}
     return figures
 
 
-def tokens(cost: Mapping[str, Any]) -> int:
-    """Prompt and completion tokens; every request's prompt counts, whether it was cached or not.
-
-    Args:
-        cost: A record, for all of its requests, or one of its samples.
-    """
-    return cost["prompt_tokens"] + cost["completion_tokens"]
-
-
-def equal_tokens(answered: Lines, majority: Lines) -> dict[str, Any] | None:
+def equal_tokens(mine: pd.DataFrame, majority: pd.DataFrame) -> dict[str, Any] | None:
     """Majority vote with as many samples as a strategy's tokens buy.
 
+    Every request's prompt counts among the tokens, whether it was cached or not.
+
     Args:
-        answered: The strategy's records by question.
+        mine: The strategy's answers, from :func:`frame`.
         majority: Those of the majority vote.
 
     Returns:
@@ -134,23 +117,23 @@ def equal_tokens(answered: Lines, majority: Lines) -> dict[str, Any] | None:
         ``enough``: False when the strategy spent more than all samples that were drawn; ``correct``: per question. None
         without a question that both have answered.
     """
-    samples = {key: majority[key]["samples"] for key in answered if key in majority}
-    if not samples:
+    samples = majority.samples.reindex(mine.index).dropna()
+    if samples.empty:
         return None
-    wanted = mean(tokens(answered[key]) for key in samples)
-    drawn = min(map(len, samples.values()))
-    costs = [mean(sum(map(tokens, each[:count])) for each in samples.values()) for count in range(1, drawn + 1)]
-    best = min(range(drawn), key=lambda index: (abs(costs[index] - wanted), index))
-    votes = {key: each[winner([sample["pool"] for sample in each[: best + 1]])] for key, each in samples.items()}
+    wanted = mine.tokens[samples.index].mean()
+    each = samples.map(lambda drawn: [one["prompt_tokens"] + one["completion_tokens"] for one in drawn])
+    costs = pd.DataFrame(each.tolist()).cumsum(axis=1).mean().iloc[: samples.map(len).min()]
+    best = (costs - wanted).abs().idxmin()
+    votes = samples.map(lambda drawn: drawn[winner([one["pool"] for one in drawn[: best + 1]])])
     return {
-        "samples": best + 1,
-        "tokens": costs[best],
-        "enough": best < drawn - 1 or wanted <= costs[-1] + (costs[0] / 2),
-        "correct": {key: float(vote["correct"]) for key, vote in votes.items() if vote["status"] not in UNDECIDED},
+        "samples": int(best) + 1,
+        "tokens": float(costs[best]),
+        "enough": bool(best < costs.index[-1] or wanted <= costs.iloc[-1] + costs[0] / 2),
+        "correct": {key: float(one["correct"]) for key, one in votes.items() if one["status"] not in UNDECIDED},
     }
 
 
-def judge_figures(answered: Lines) -> dict[str, float]:
+def judge_figures(mine: pd.DataFrame) -> dict[str, float]:
     """What the judge did under a strategy.
 
     Returns:
@@ -159,39 +142,29 @@ def judge_figures(answered: Lines) -> dict[str, float]:
         as shares of all questions; ``any_right``: some sample was right, the most that choosing among them could give.
         Empty for strategies that draw one sample and judge nothing.
     """
-    records = list(answered.values())
-    if all(len(record["samples"]) == 1 and not record["judgements"] for record in records):
+    judgements = [judgement for each in mine.judgements for judgement in each]
+    if not judgements and all(len(samples) == 1 for samples in mine.samples):
         return {}
-    judgements = [judgement for record in records for judgement in record["judgements"]]
-    pairs = [(record["samples"][0]["correct"], final_sample(record)["correct"]) for record in records]
+    first = [samples[0] for samples in mine.samples]
+    pairs = [(one["correct"], final["correct"]) for one, final in zip(first, mine.final, strict=True)]
     found = {
-        "changed": mean(record["final"] != 0 for record in records),
+        "changed": mean(one is not final for one, final in zip(first, mine.final, strict=True)),
         "fixed": mean(after and not before for before, after in pairs),
         "broken": mean(before and not after for before, after in pairs),
-        "any_right": mean(any(sample["correct"] for sample in record["samples"]) for record in records),
+        "any_right": mean(any(sample["correct"] for sample in samples) for samples in mine.samples),
     }
     if judgements:
         found |= {
-            "judgements": len(judgements) / len(records),
+            "judgements": len(judgements) / len(mine),
             "unparsable": mean(judgement["says_right"] is None for judgement in judgements),
             "says_right": mean(judgement["says_right"] is True for judgement in judgements),
         }
     return found
 
 
-def _answered(lines: Lines) -> dict[str, Record]:
-    return {key: record for key, record in lines.items() if record["error"] is None}
-
-
-def _correct(answered: Lines) -> dict[str, float]:
-    """1 or 0 for every decided question."""
-    finals = {key: final_sample(record) for key, record in answered.items()}
-    return {key: float(final["correct"]) for key, final in finals.items() if final["status"] not in UNDECIDED}
-
-
 COLUMNS = (
     "strategy | accuracy [95 %] | vs single [95 %] | tokens | majority at equal tokens | "
-    "vs it [95 %] | seconds | unparsable | timeout | errors"
+    "vs it [95 %] | seconds | unparsable | timeout | unverified | errors"
 ).split(" | ")
 
 
@@ -217,7 +190,40 @@ def _row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
         bought,
         versus,
         number(found["seconds"], ".2f"),
-        percent(found["unparsable"]),
-        percent(found["timeout"]),
+        *(percent(found[rate]) for rate in ("unparsable", "timeout", "unverified")),
         str(found["errors"]),
     )
+
+
+# -- figures as text ---------------------------------------------------------------------------------------------------
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a table with even columns; the first one is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def number(value: float | None, form: str = ".3f") -> str:
+    """A number in this format; a dash where there is none."""
+    return MISSING if value is None else f"{value:{form}}"
+
+
+def percent(value: float | None, sign: str = "") -> str:
+    """A share in per cent."""
+    return number(None if value is None else 100 * value, f"{sign}.1f")
+
+
+def spread(interval: Mapping[str, Any], sign: str = "") -> str:
+    """A share in per cent with its interval."""
+    value, low, high = (percent(interval[name], sign) for name in ("value", "low", "high"))
+    return MISSING if interval["value"] is None else f"{value} [{low}, {high}]"
+
+
+def without_nan(value: Any) -> Any:
+    """The same figures with None in place of NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,24 +1,28 @@
-"""How good a judge is: right verdicts, position bias, calibration, and how it sees its own answers.
+"""How good a judge is: right verdicts, position bias, calibration, and how it sees its own answers; with pictures.
 
-Everything here is a pure function of :class:`Judged` items, whatever they come from; :func:`from_results` takes them
-from an evaluation's records.
+Every figure is a pure function of :class:`Judged` items, whatever they come from; :func:`from_results` takes them from
+an evaluation's records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 from sklearn.metrics import brier_score_loss, precision_recall_fscore_support, roc_auc_score
 
 from spark_verl.evaluation.benchmarks.benchmark import mean
-from spark_verl.evaluation.markdown import MISSING, markdown, number, percent, without_nan
+from spark_verl.evaluation.figures import MISSING, markdown, number, percent, without_nan
 from spark_verl.vocabulary import UNDECIDED, LabelForm, Objective
 
 BINS = 10
 OWN_ANSWERS = "own answers"
+_BLUE, _ORANGE, _GREY = "#2a6fbb", "#d9822b", "#8a8f98"
 
 Record = Mapping[str, Any]
 
@@ -48,19 +52,14 @@ def verdicts(items: Sequence[Judged], form: LabelForm) -> dict[str, Any]:
     """
     truth, said = [item.label for item in items], [item.verdict or "" for item in items]
     measures = precision_recall_fscore_support(truth, said, labels=form.labels, zero_division=np.nan)
-    by_label = {
-        label: {"precision": precision, "recall": recall, "f1": f1, "support": int(support)}
-        for label, precision, recall, f1, support in zip(
-            form.labels, *(measure.tolist() for measure in measures), strict=True
-        )
-    }
+    by_label = pd.DataFrame(measures, ["precision", "recall", "f1", "support"], list(form.labels))
     return without_nan(
         {
             "count": len(items),
             "unparsable": mean(item.verdict is None for item in items),
             "accuracy": mean(item.verdict == item.label for item in items),
-            **by_label,
-            "balanced_accuracy": mean(found["recall"] for found in by_label.values()),
+            **by_label.to_dict(),
+            "balanced_accuracy": float(by_label.loc["recall"].mean(skipna=False)),
         }
     )
 
@@ -87,11 +86,10 @@ def position(items: Sequence[Judged]) -> dict[str, float | None]:
     )
 
 
-def _probabilities(items: Iterable[Judged], form: LabelForm) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of the favourable label, and 1 where it is the right one, of the items that have a probability."""
-    known = [(item.p_positive, item.label == form.labels[0]) for item in items if item.p_positive is not None]
-    p, truth = np.array(known, dtype=float).reshape(-1, 2).T
-    return p, truth
+def _probabilities(items: Iterable[Judged], form: LabelForm) -> pd.DataFrame:
+    """``probability`` of the favourable label, and ``truth``, 1 where it is the right one, as far as known."""
+    known = [(item.p_positive, float(item.label == form.labels[0])) for item in items if item.p_positive is not None]
+    return pd.DataFrame(known, columns=["probability", "truth"], dtype=float)
 
 
 def calibration(items: Iterable[Judged], form: LabelForm, bins: int = BINS) -> dict[str, Any] | None:
@@ -109,27 +107,19 @@ def calibration(items: Iterable[Judged], form: LabelForm, bins: int = BINS) -> d
         ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency`` (share whose label is the favourable one).
         None without any probability.
     """
-    p, truth = _probabilities(items, form)
-    if not p.size:
+    known = _probabilities(items, form)
+    if known.empty:
         return None
-    # A probability on the border of two bins is in the upper one; 1 is in the last.
     edges = np.arange(bins + 1) / bins
-    counts, mass, right = (np.histogram(p, edges, weights=weights)[0] for weights in (None, p, truth))
-    filled = [
-        {
-            "low": float(edges[place]),
-            "high": float(edges[place + 1]),
-            "count": int(counts[place]),
-            "probability": float(mass[place] / counts[place]),
-            "frequency": float(right[place] / counts[place]),
-        }
-        for place in np.flatnonzero(counts)
-    ]
+    # A probability on the border of two bins is in the upper one; 1 is in the last.
+    groups = known.groupby(np.digitize(known.probability, edges[1:-1]))
+    filled = groups.mean().rename(columns={"truth": "frequency"})
+    filled = filled.assign(low=edges[filled.index], high=edges[filled.index + 1], count=groups.size())
     return {
-        "ece": float(np.abs(mass - right).sum() / p.size),
-        "brier": float(brier_score_loss(truth, p)),
-        "count": p.size,
-        "bins": filled,
+        "ece": float(np.average((filled.probability - filled.frequency).abs(), weights=filled["count"])),
+        "brier": float(brier_score_loss(known.truth, known.probability)),
+        "count": len(known),
+        "bins": filled.to_dict("records"),
     }
 
 
@@ -141,29 +131,24 @@ def separation(items: Iterable[Judged], form: LabelForm) -> dict[str, float | in
         ``gap``: their difference; ``auc``: probability that a right one gets more than a wrong one, ties counting one
         half (0.5: no idea); ``right``, ``wrong``: how many. None where one of the kinds is missing.
     """
-    p, truth = _probabilities(items, form)
-    right, wrong = p[truth == 1], p[truth == 0]
-    means = [mean(values.tolist()) for values in (right, wrong)]
+    known = _probabilities(items, form)
+    right, wrong = (known.probability[known.truth == truth] for truth in (1, 0))
     return without_nan(
         {
-            "p_on_right": means[0],
-            "p_on_wrong": means[1],
-            "gap": means[0] - means[1],
-            "auc": float(roc_auc_score(truth, p)) if right.size and wrong.size else None,
-            "right": right.size,
-            "wrong": wrong.size,
+            "p_on_right": float(right.mean()),
+            "p_on_wrong": float(wrong.mean()),
+            "gap": float(right.mean() - wrong.mean()),
+            "auc": float(roc_auc_score(known.truth, known.probability)) if len(right) and len(wrong) else None,
+            "right": len(right),
+            "wrong": len(wrong),
         }
     )
 
 
 def quality(items: Sequence[Judged], form: LabelForm, *, pairwise: bool = False) -> dict[str, Any]:
     """Everything above in one dict, ready for JSON."""
-    found = {
-        "label_form": form,
-        **verdicts(items, form),
-        "separation": separation(items, form),
-        "calibration": calibration(items, form),
-    }
+    found = {"label_form": form, **verdicts(items, form)}
+    found |= {"separation": separation(items, form), "calibration": calibration(items, form)}
     return found | {"position": position(items)} if pairwise else found
 
 
@@ -244,3 +229,63 @@ def _row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
         first,
         accuracies,
     )
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def reliability(figures: Mapping[str, Any], path: Path) -> bool:
+    """Draw one reliability diagram per kind of judgement.
+
+    Args:
+        figures: From :func:`report`.
+        path: PNG file.
+
+    Returns:
+        Whether anything had probabilities to draw.
+    """
+    found = {name: figure for name, figure in figures.items() if figure["calibration"]}
+    if not found:
+        return False
+    # Without pyplot: no global state, no display.
+    canvas = Figure(figsize=(3.6 * len(found), 3.9), layout="constrained")
+    for (name, figure), axes in zip(found.items(), canvas.subplots(1, len(found), squeeze=False)[0], strict=True):
+        calibrated, bins = figure["calibration"], pd.DataFrame(figure["calibration"]["bins"])
+        share = bins["count"] / calibrated["count"]
+        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
+        axes.bar(bins.low, share, width=1 / BINS, align="edge", color=_GREY, alpha=0.25)
+        # A bin with a handful of judgements must not look like one with hundreds.
+        axes.scatter(bins.probability, bins.frequency, s=10 + 120 * share, color=_BLUE, zorder=3, clip_on=False)
+        measures = f"ECE {calibrated['ece']:.3f}, Brier {calibrated['brier']:.3f}, n={calibrated['count']}"
+        axes.set_title(f"{name}\n{measures}", fontsize=9)
+        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel=f"P({figure['label_form'].labels[0]})")
+    canvas.axes[0].set_ylabel("how often it is true (grey: share of judgements)")
+    canvas.savefig(path, dpi=150)
+    return True
+
+
+def own_answers(items: Sequence[Judged], path: Path) -> bool:
+    """Draw how P(right) is distributed over the model's own right and wrong answers (SPARK, figure 4).
+
+    Args:
+        items: Judgements on own answers, labels Yes and No.
+        path: PNG file.
+
+    Returns:
+        Whether there was anything to draw.
+    """
+    known = _probabilities(items, LabelForm.YES_NO)
+    if known.empty:
+        return False
+    canvas = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = canvas.subplots()
+    for truth, name, colour in ((1, "right", _BLUE), (0, "wrong", _ORANGE)):
+        values = known.probability[known.truth == truth]
+        if len(values):
+            # Each kind sums to 1, or the rarer one could not be seen.
+            weights, text = np.full(len(values), 1 / len(values)), f"own {name} answers (n={len(values)})"
+            axes.hist(values, BINS, (0, 1), weights=weights, color=colour, alpha=0.6, label=text)
+    axes.set(xlim=(0, 1), xlabel="P(right) by the model itself", ylabel="share")
+    axes.legend(fontsize=8, loc="upper center")
+    canvas.savefig(path, dpi=150)
+    return True

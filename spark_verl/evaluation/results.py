@@ -5,23 +5,25 @@ The first line has the options; those that decide what is measured must not chan
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 FORMAT = 1
+
+Measured = dict[str, dict[str, Any]]
+"""Everything that decides what is measured, as JSON values: ``common`` options, and in ``strategies`` those of every
+strategy under its name."""
+
+Key = tuple[str, str, str]
+"""(benchmark, question id, strategy)."""
 
 
 class ResultsError(ValueError):
     """A results file cannot be continued; the message says why and what to do."""
-
-
-Key = tuple[str, str, str]
-"""(benchmark, question id, strategy)."""
 
 
 def key_of(record: Mapping[str, Any]) -> Key:
@@ -34,38 +36,50 @@ class ResultsFile:
 
     Args:
         path: The file; made where it does not exist.
-        options: Everything that decides what is measured, as JSON values: ``common`` ones, and those of every strategy
-            under its name in ``strategies``; strategies may be added later.
+        options: What is known before the model is asked; see :meth:`agree`.
 
     Raises:
         ResultsError: Another process writes it, it was written with other options, or it is damaged.
     """
 
-    def __init__(self, path: Path, options: dict[str, Any]) -> None:
+    def __init__(self, path: Path, options: Measured) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as on_error:
-            self._file: IO[str] = on_error.enter_context(path.open("a+", encoding="utf-8"))
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ResultsError(
-                    f"{path} is being written by another evaluation: wait for it, or take another --output"
-                ) from None
-            self.records = self._resume(options)
-            on_error.pop_all()  # it stays open
+        self._file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # What a killed process left after the last line break is no line.
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+            self._written, self.records = _read(path)
+            self._options = self._written or {"common": {}, "strategies": {}}
+            self.agree(options)
+        except BlockingIOError:
+            self._file.close()
+            raise ResultsError(
+                f"{path} is being written by another evaluation: wait for it, or take another --output"
+            ) from None
+        except BaseException:  # it is not given to anybody who could close it
+            self._file.close()
+            raise
 
-    def _resume(self, options: dict[str, Any]) -> dict[Key, dict[str, Any]]:
-        _cut_torn_line(self.path)
-        header, records = _read(self.path)
-        strategies = dict(header["strategies"]) if header else {}
-        if header:
-            _refuse_changes(self.path, header, options)
-        if header is None or not options["strategies"].keys() <= strategies.keys():
-            # A later header adds strategies to the earlier ones.
-            merged = {**options, "strategies": strategies | options["strategies"]}
-            self._line({"format": FORMAT, "options": merged})
-        return records
+    def agree(self, options: Measured) -> None:
+        """Add options; they are written with the next line.
+
+        Raises:
+            ResultsError: They are others than the file was written with. Strategies may be added.
+        """
+        common, old = self._options["common"], self._options["strategies"]
+        changed = _changes(common, options["common"]) if self._written else []
+        for strategy, own in options["strategies"].items():
+            changed += _changes(old.get(strategy, own), own, f" of {strategy}")
+        if changed:
+            # Its default follows the other strategies, so adding one may change it.
+            majority = old.get("majority", {}).get("samples")
+            hint = f" (or --majority_samples {majority})" if any("of majority" in change for change in changed) else ""
+            raise ResultsError(
+                f"{self.path} was written with other options: {'; '.join(changed)}. Take another --output{hint}"
+            )
+        self._options = {"common": common | options["common"], "strategies": old | options["strategies"]}
 
     def done(self, key: Key, digest: str) -> bool:
         """Whether a question has been answered under a strategy; one that failed has not.
@@ -83,6 +97,9 @@ class ResultsFile:
 
     def write(self, record: dict[str, Any]) -> None:
         """Add a line; it is on its way to the disk when this returns."""
+        if self._options != self._written:
+            self._line({"format": FORMAT, "options": self._options})
+            self._written = self._options
         self._line(record)
         self.records[key_of(record)] = record
 
@@ -97,7 +114,7 @@ class ResultsFile:
         self._file.close()
 
 
-def read_results(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read_results(path: Path) -> tuple[Measured, list[dict[str, Any]]]:
     """Read a results file without writing to it.
 
     Returns:
@@ -113,7 +130,7 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return options, list(records.values())
 
 
-def _read(path: Path) -> tuple[dict[str, Any] | None, dict[Key, dict[str, Any]]]:
+def _read(path: Path) -> tuple[Measured | None, dict[Key, dict[str, Any]]]:
     options, records = None, {}
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):  # what follows the last line break is torn
@@ -137,25 +154,9 @@ def _read(path: Path) -> tuple[dict[str, Any] | None, dict[Key, dict[str, Any]]]
     return options, records
 
 
-def _cut_torn_line(path: Path) -> None:
-    """Remove what a killed process left after the last line break."""
-    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-
-
-def _refuse_changes(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    changed = _changes(old["common"], new["common"])
-    for strategy, options in new["strategies"].items():
-        changed += _changes(old["strategies"].get(strategy, options), options, f" of {strategy}")
-    if changed:
-        # Its default follows the other strategies, so adding one may change it.
-        majority = old["strategies"].get("majority", {}).get("samples")
-        hint = f" (or --majority_samples {majority})" if any("of majority" in change for change in changed) else ""
-        raise ResultsError(f"{path} was written with other options: {'; '.join(changed)}. Take another --output{hint}")
-
-
 def _changes(old: dict[str, Any], new: dict[str, Any], whose: str = "") -> list[str]:
     return [
-        f"{name}{whose} was {old.get(name)!r} and is {new.get(name)!r}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        f"{name}{whose} was {old.get(name)!r} and is {new[name]!r}"
+        for name in sorted(new)
+        if old.get(name) != new[name]
     ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,74 +15,103 @@ from tqdm import tqdm
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.results import ResultsError, ResultsFile
-from spark_verl.evaluation.session import Context, Session, Shared
+from spark_verl.evaluation.session import Context, Session
 from spark_verl.evaluation.strategies import Strategy
 
 logger = logging.getLogger(__name__)
 
+Todo = dict[tuple[str, str], list[Strategy]]
+"""By label and question: the strategies under which it has to be answered."""
 
-@dataclass(frozen=True)
-class Counts:
-    """What one start of the runner did: questions times strategies.
 
-    Attributes:
-        done: Answered now.
-        resumed: Answered by an earlier start.
-        failed: Errors; tried again at the next start.
+def left_to_do(
+    benchmarks: Mapping[str, Benchmark], strategies: Sequence[Strategy], results: ResultsFile
+) -> tuple[Todo, int]:
+    """What is left to do, and how many answers there are.
+
+    Reads all questions once, which also finds what is wrong in them. A question that is itself about judging is not
+    judged once more.
+
+    Args:
+        benchmarks: By label, which is what the results call them.
+        strategies: In the order in which a question is asked.
+        results: What has been done.
+
+    Raises:
+        ResultsError: A question has changed since the results were begun, two questions have the same id, or a
+            benchmark has no questions or no ground truths.
     """
-
-    done: int
-    resumed: int
-    failed: int
+    todo: Todo = {}
+    resumed = 0
+    for label, benchmark in benchmarks.items():
+        seen: dict[str, bool] = {}
+        for question in benchmark.questions:
+            if question.id in seen:
+                raise ResultsError(f"{label}: two questions have the id {question.id!r}")
+            seen[question.id] = question.has_truth
+            found, judged = digest(question), benchmark.can_be_judged(question)
+            wanted = [strategy for strategy in strategies if judged or not strategy.needs_judge]
+            new = [strategy for strategy in wanted if not results.done((label, question.id, strategy.name), found)]
+            resumed += len(wanted) - len(new)
+            if new:
+                todo[label, question.id] = new
+        if not any(seen.values()):
+            raise ResultsError(f"{label} has no questions" + " with a ground truth" * bool(seen))
+        if missing := [key for key, has_truth in seen.items() if not has_truth]:
+            logger.warning(
+                "%s: %d of %d questions have no ground truth and count as neither right nor wrong, the first is %s",
+                *(label, len(missing), len(seen), missing[0]),
+            )
+    return todo, resumed
 
 
 async def run(
-    benchmarks: Sequence[tuple[str, Benchmark]],
-    strategies: Sequence[Strategy],
+    benchmarks: Mapping[str, Benchmark],
+    todo: Todo,
     context: Context,
     results: ResultsFile,
     *,
     concurrency: int = 32,
     progress: bool = True,
-) -> Counts:
+) -> int:
     """Answer every question under every strategy that has not answered it yet.
 
     Args:
-        benchmarks: (label, benchmark); the label is what the results call it.
-        strategies: In the order in which a question is asked.
+        benchmarks: By label.
+        todo: See :func:`left_to_do`.
         context: The client and everything else that is the same for all questions.
-        results: Where lines go to, and what has been done.
+        results: Where lines go to.
         concurrency: Questions at a time.
         progress: Show a progress bar.
 
+    Returns:
+        How many answers failed; they are tried again at the next start.
+
     Raises:
         ServerGoneError: The server does not answer any more.
-        ResultsError: A question has changed since the results were begun, or two questions have the same id.
     """
-    todo, resumed = _todo(benchmarks, strategies, results)
-    missing = sum(map(len, todo.values()))
     failed = 0
     # One iterator for all workers: a question and its images are read when a worker is free, not before.
     jobs = (
-        (label, benchmark, question, todo[label, question.id])
-        for label, benchmark in benchmarks
+        (label, benchmark, question)
+        for label, benchmark in benchmarks.items()
         for question in benchmark.questions
         if (label, question.id) in todo
     )
-    bar = tqdm(total=resumed + missing, initial=resumed, unit="answer", disable=None if progress else True)
+    bar = tqdm(total=sum(map(len, todo.values())), unit="answer", disable=None if progress else True)
 
     async def work() -> None:
         nonlocal failed
-        for label, benchmark, question, wanted in jobs:
-            shared = Shared()
-            for strategy in wanted:
+        for label, benchmark, question in jobs:
+            shared = {}
+            for strategy in todo[label, question.id]:
                 record = await _answer(label, Session(context, benchmark, question, shared), strategy)
                 failed += record["error"] is not None
                 results.write(record)
                 bar.update()
                 bar.set_postfix(failed=failed, refresh=False)
 
-    workers = [asyncio.ensure_future(work()) for _ in range(min(concurrency, missing))]
+    workers = [asyncio.ensure_future(work()) for _ in range(min(concurrency, len(todo)))]
     try:
         await asyncio.gather(*workers)
     finally:
@@ -91,36 +119,7 @@ async def run(
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
         bar.close()
-    return Counts(missing - failed, resumed, failed)
-
-
-def _todo(
-    benchmarks: Sequence[tuple[str, Benchmark]], strategies: Sequence[Strategy], results: ResultsFile
-) -> tuple[dict[tuple[str, str], list[Strategy]], int]:
-    """What is left to do by label and question, and how many answers there are.
-
-    Reads all questions once, which also finds what is wrong in them. A question that is itself about judging is not
-    judged once more.
-    """
-    todo: dict[tuple[str, str], list[Strategy]] = {}
-    resumed = 0
-    for label, benchmark in benchmarks:
-        seen = set()
-        for question in benchmark.questions:
-            if question.id in seen:
-                raise ResultsError(f"{label}: two questions have the id {question.id!r}")
-            seen.add(question.id)
-            found, judged = digest(question), benchmark.can_be_judged(question)
-            for strategy in strategies:
-                if strategy.needs_judge and not judged:
-                    continue
-                if results.done((label, question.id, strategy.name), found):
-                    resumed += 1
-                else:
-                    todo.setdefault((label, question.id), []).append(strategy)
-        if not seen:
-            raise ResultsError(f"{label} has no questions")
-    return todo, resumed
+    return failed
 
 
 async def _answer(label: str, session: Session, strategy: Strategy) -> dict[str, Any]:
@@ -134,25 +133,8 @@ async def _answer(label: str, session: Session, strategy: Strategy) -> dict[str,
         # One request that fails, or one image that cannot be read, costs one answer and not the run.
         error = f"{type(failure).__name__}: {failure}"[:500]
         logger.warning("%s, question %s, %s: %s", label, question.id, strategy.name, error)
-    completions, truth = session.completions, question.ground_truth
-    return {
-        "benchmark": label,
-        "id": question.id,
-        "strategy": strategy.name,
-        "digest": digest(question),
-        "error": error,
-        "final": final,
-        "ground_truth": truth if isinstance(truth, str | int | float | bool | None) else str(truth),
-        "group": question.group,
-        "label_form": session.benchmark.label_form(question),
-        "kind": question.meta.get("data_source"),
-        "samples": [sample.record() for sample in session.samples],
-        "judgements": [judgement.record() for judgement in session.judgements],
-        "requests": len(completions),
-        "prompt_tokens": sum(completion.prompt_tokens for completion in completions),
-        "completion_tokens": sum(completion.completion_tokens for completion in completions),
-        "seconds": round(sum(completion.seconds for completion in completions), 4),
-    }
+    names = {"benchmark": label, "id": question.id, "strategy": strategy.name}
+    return {**names, "digest": digest(question), "error": error, "final": final, **session.record()}
 
 
 def digest(question: Question) -> str:

@@ -19,13 +19,6 @@ import psutil
 
 SERVED_NAME = "spark"
 
-_CPU_ENVIRONMENT = {
-    # Of the whole machine vLLM would take a share as cache.
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    # vLLM compiles a few helpers even with --enforce-eager.
-    "TORCHDYNAMO_DISABLE": "1",
-}
 _PR_SET_PDEATHSIG = 1
 _LOG_LINES = 15
 
@@ -64,20 +57,9 @@ class Server:
 
     def command(self, port: int) -> list[str]:
         """The command line."""
-        command = [sys.executable, "-m", "spark_verl.evaluation.vllm_serve", "serve", self.model]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", SERVED_NAME]
-        # Without it the model folder's generation_config.json would change what is sampled (top_k, penalties), which
-        # the rollouts in training do not do.
-        command += ["--enable-prefix-caching", "--generation-config", "vllm"]
-        if self.device == "cpu":
-            # vLLM 0.24 takes back the random number of a request whose prompt is not read as a whole, which a generator
-            # on the CPU cannot do ("CPU Generator does not use offset"), and the engine dies.
-            command += ["--enforce-eager", "--dtype", "float32", "--no-enable-chunked-prefill"]
-            # The worker inside the engine's process: two processes would poll each other on the cores that compute.
-            command += ["--distributed-executor-backend", "uni"]
-        else:
-            command += ["--tensor-parallel-size", str(self.gpus), "--dtype", "bfloat16"]
-        return [*command, *self.arguments]
+        where = ["--device", self.device, "--gpus", str(self.gpus), self.model]
+        address = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", SERVED_NAME]
+        return [sys.executable, "-m", "spark_verl.evaluation.vllm_serve", *where, *address, *self.arguments]
 
     def __enter__(self) -> Server:
         """Start and wait until it answers.
@@ -87,12 +69,10 @@ class Server:
         """
         port = _free_port()
         self.base_url = f"http://127.0.0.1:{port}/v1"
-        defaults = _CPU_ENVIRONMENT if self.device == "cpu" else {}
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 self.command(port),
-                env=defaults | os.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -2,14 +2,13 @@
 
 Seeds and templates depend on the question and on what is asked for, never on the strategy or on arrival order. So the
 first sample of ``majority`` is the sample of ``single``, which makes comparisons paired; and a request that two
-strategies share is sent once (:class:`Shared`) and charged to both.
+strategies share is sent once and charged to both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +16,8 @@ import openai
 
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.client import Client, Completion, Sampling
-from spark_verl.evaluation.judge_prompts import Prompts
+from spark_verl.evaluation.judging import Prompts, verdict_probability
 from spark_verl.evaluation.question import Question
-from spark_verl.evaluation.verdict_probability import verdict_probability
 from spark_verl.judge.candidates import shown_text, usable
 from spark_verl.reward import Verdict, parse_judgement
 from spark_verl.vocabulary import Correctness, Message, Objective, Rollout, Source
@@ -59,9 +57,9 @@ class Sample:
         """As it stands in the results."""
         verdict = {"status": self.verdict.status, "correct": self.verdict.correct}
         found = {"kind": self.kind, "answer": self.answer, **verdict, "pool": self.pool}
-        if self.p_positive is not None:
-            found["p_positive"] = self.p_positive
-        return found | self.completion.record()
+        return (
+            found | ({"p_positive": self.p_positive} if self.p_positive is not None else {}) | self.completion.record()
+        )
 
 
 @dataclass
@@ -74,7 +72,7 @@ class Judgement:
         completion: The judgement.
         says_right: True or False; None for an unparsable judgement.
         p_right: Probability of "right" against "wrong" from the log-probabilities; None where they do not say.
-        mass: See :class:`spark_verl.evaluation.verdict_probability.VerdictProbability`.
+        mass: See :class:`spark_verl.evaluation.judging.VerdictProbability`.
     """
 
     about: int
@@ -93,21 +91,8 @@ class Judgement:
 
     def record(self) -> dict[str, Any]:
         """As it stands in the results."""
-        keys = {"about": self.about, "source": self.source, "says_right": self.says_right}
-        return keys | {"p_right": self.p_right, "mass": self.mass} | self.completion.record()
-
-
-class Shared:
-    """Responses to one question that several strategies use."""
-
-    def __init__(self) -> None:
-        self._tasks: dict[tuple[object, ...], asyncio.Task[Completion]] = {}
-
-    async def get(self, key: tuple[object, ...], ask: Callable[[], Awaitable[Completion]]) -> Completion:
-        """The response for a key; asked for once, also when it fails."""
-        if key not in self._tasks:
-            self._tasks[key] = asyncio.ensure_future(ask())
-        return await self._tasks[key]
+        own = {name: value for name, value in vars(self).items() if name != "completion"}
+        return own | self.completion.record()
 
 
 @dataclass
@@ -116,17 +101,19 @@ class Context:
 
     Attributes:
         client: Asks the server.
-        sampling: Temperatures and token limits.
-        prompts: Judge and reflection prompts.
-        source: What judges and reflections are shown, where both can be.
-        seed: From which every request's seed follows.
+        prompts: Judge and reflection prompts; their seed is also that from which every request's seed follows.
+        sampling: For answers and reflections.
+        judging: For judgements.
     """
 
     client: Client
-    sampling: Sampling
     prompts: Prompts
-    source: Source = Source.ANSWER
-    seed: int = 0
+    sampling: Sampling
+    judging: Sampling
+
+
+Key = tuple[object, ...]
+"""What a request is for, among all that are made for one question."""
 
 
 @dataclass
@@ -134,6 +121,7 @@ class Session:
     """One question under one strategy.
 
     Attributes:
+        shared: Requests for this question, sent once, also when they fail; for all strategies.
         samples: In the order of asking.
         judgements: In the order of asking.
     """
@@ -141,10 +129,10 @@ class Session:
     context: Context
     benchmark: Benchmark
     question: Question
-    shared: Shared = field(default_factory=Shared)
+    shared: dict[Key, asyncio.Future[Completion]] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
-    _charged: dict[tuple[object, ...], Completion] = field(default_factory=dict)
+    _charged: dict[Key, Completion] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -155,6 +143,22 @@ class Session:
     def completions(self) -> list[Completion]:
         """Every response that this strategy had to pay for, each once."""
         return list(self._charged.values())
+
+    def record(self) -> dict[str, Any]:
+        """What is known of the question, what was asked, and what it cost, as it stands in the results."""
+        truth, costs = self.question.ground_truth, self.completions
+        return {
+            "ground_truth": truth if isinstance(truth, str | int | float | bool | None) else str(truth),
+            "group": self.question.group,
+            "label_form": self.benchmark.label_form(self.question),
+            "kind": self.question.meta.get("data_source"),
+            "samples": [sample.record() for sample in self.samples],
+            "judgements": [judgement.record() for judgement in self.judgements],
+            "requests": len(costs),
+            "prompt_tokens": sum(completion.prompt_tokens for completion in costs),
+            "completion_tokens": sum(completion.completion_tokens for completion in costs),
+            "seconds": round(sum(completion.seconds for completion in costs), 4),
+        }
 
     async def answers(self, count: int) -> list[int]:
         """Ask the question ``count`` times; indices of the new samples."""
@@ -190,15 +194,9 @@ class Session:
         source, completion = found
         form = self.context.prompts.label_form
         label = parse_judgement(completion.text, form)
-        probability = verdict_probability(completion.logprobs, form)
-        judgement = Judgement(
-            about=index,
-            source=source,
-            completion=completion,
-            says_right=None if label is None else label == form.labels[0],
-            p_right=probability.positive if probability else None,
-            mass=probability.mass if probability else None,
-        )
+        says_right = None if label is None else label == form.labels[0]
+        p_right, mass = verdict_probability(completion.logprobs, form) or (None, None)
+        judgement = Judgement(index, source, completion, says_right, p_right, mass)
         self.judgements.append(judgement)
         return judgement
 
@@ -220,42 +218,31 @@ class Session:
 
     async def _about(self, index: int, objective: Objective, number: int) -> tuple[Source, Completion] | None:
         """Ask about a sample: what of it was shown, and the response; None when nothing can be shown."""
-        rollout, wanted = self.samples[index].rollout, self.context.source
-        sources = [source for source in sorted(Source, key=lambda source: source != wanted) if usable(rollout, source)]
-        if not sources:
-            return None
-
-        async def ask(source: Source) -> tuple[Source, Completion]:
-            text, judging = shown_text(rollout, source), objective is Objective.POINTWISE
-            messages = self.context.prompts.about(self.question.messages, objective, text, source, self.key, number)
+        rollout, prompts = self.samples[index].rollout, self.context.prompts
+        sources = [each for each in sorted(Source, key=lambda each: each != prompts.source) if usable(rollout, each)]
+        judging = objective is Objective.POINTWISE
+        for source in sources:
+            text = shown_text(rollout, source)
+            messages = prompts.about(self.question.messages, objective, text, source, self.key, number)
             key = ("judge" if judging else "reflect", text, source, number)
-            return source, await self._ask(key, messages, judging=judging, logprobs=judging)
+            try:
+                return source, await self._ask(key, messages, judging=judging, logprobs=judging)
+            except openai.BadRequestError:
+                # A whole response may make the prompt too long; then its answer stands for it, as in training.
+                if source is sources[-1] or source is Source.ANSWER:
+                    raise
+        return None
 
-        try:
-            return await ask(sources[0])
-        except openai.BadRequestError:
-            # A whole response may make the prompt too long; then its answer stands for it, as in training.
-            if sources != [Source.COT, Source.ANSWER]:
-                raise
-            return await ask(Source.ANSWER)
-
-    async def _ask(
-        self, key: tuple[object, ...], messages: list[Message], *, logprobs: bool, judging: bool = False
-    ) -> Completion:
-        sampling = self.context.sampling
-        completion = await self.shared.get(
-            key,
-            lambda: self.context.client.ask(
-                messages,
-                temperature=sampling.judge_temperature if judging else sampling.temperature,
-                max_tokens=sampling.judge_max_tokens if judging else sampling.max_tokens,
-                top_p=1.0 if judging else sampling.top_p,
-                seed=request_seed(self.context.seed, self.key, *key),
-                logprobs=logprobs,
-            ),
-        )
-        self._charged[key] = completion
-        return completion
+    async def _ask(self, key: Key, messages: list[Message], *, logprobs: bool, judging: bool = False) -> Completion:
+        context = self.context
+        if key not in self.shared:
+            sampling = vars(context.judging if judging else context.sampling)
+            seed = request_seed(context.prompts.seed, self.key, *key)
+            self.shared[key] = asyncio.ensure_future(
+                context.client.ask(messages, **sampling, seed=seed, logprobs=logprobs)
+            )
+        self._charged[key] = await self.shared[key]
+        return self._charged[key]
 
 
 def request_seed(*parts: object) -> int:

@@ -14,12 +14,16 @@ A new strategy is a frozen dataclass here: a ``name``, its options, and ``run``.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import ClassVar
 
-from spark_verl.evaluation.pooling import pool_answers
 from spark_verl.evaluation.session import Judgement, Session
+from spark_verl.reward.equality import compare
+from spark_verl.reward.pool import get_pool
+from spark_verl.reward.verifier import MAX_SYMBOLIC_CHARS
 
 ACCEPTANCE = ("always", "judged", "higher")
 TIE = 0.01
@@ -40,12 +44,6 @@ class Strategy:
     async def run(self, session: Session) -> int:
         """Ask what has to be asked; the index of the final sample in ``session.samples``."""
         raise NotImplementedError
-
-
-def check_count(option: str, count: int) -> None:
-    """Raise a ValueError unless a number of samples makes sense."""
-    if count < 1:
-        raise ValueError(f"{option} must be at least 1, got {count}")
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,6 @@ class Reflect(Strategy):
 
     rounds: int = 1
     accept: str = "always"
-
-    def __post_init__(self) -> None:
-        check_count("--rounds", self.rounds)
-        if self.accept not in ACCEPTANCE:
-            raise ValueError(f"--accept must be one of {', '.join(ACCEPTANCE)}, got {self.accept!r}")
 
     async def run(self, session: Session) -> int:
         """See :class:`Strategy`."""
@@ -129,9 +122,6 @@ class Majority(Strategy):
 
     samples: int = 8
 
-    def __post_init__(self) -> None:
-        check_count("--majority_samples", self.samples)
-
     async def run(self, session: Session) -> int:
         """See :class:`Strategy`."""
         await session.answers(self.samples)
@@ -151,10 +141,6 @@ class SelfJudged(Strategy):
 
     samples: int = 8
     judgements: int = 1
-
-    def __post_init__(self) -> None:
-        check_count("--samples", self.samples)
-        check_count("--judgements", self.judgements)
 
 
 class BestOfN(SelfJudged):
@@ -198,9 +184,6 @@ def chosen(
     """The strategies that are asked for, and those that they are compared with.
 
     Majority has as many samples as the others, or twice as many where a judge's tokens have to be matched.
-
-    Raises:
-        ValueError: An option makes no sense, also of a strategy that is not asked for.
     """
     if majority_samples is None:
         majority_samples = samples * (1 if {BestOfN.name, WeightedVote.name}.isdisjoint(names) else 2)
@@ -223,6 +206,42 @@ async def _pool_samples(session: Session) -> list[int | None]:
     return pools
 
 
+async def pool_answers(answers: Sequence[str | None], choices: dict[str, str] | None = None) -> list[int | None]:
+    """Number equal answers, in the order of their first appearance.
+
+    Equal by the verifier, so that ``1/2``, ``0.5`` and ``\\frac{1}{2}`` vote together; each is compared with the first
+    of every pool. A question's numeric tolerance is left aside: it says how far an answer may be from the truth, and
+    within it equality would not be transitive.
+
+    Args:
+        answers: One per sample, None for a missing one.
+        choices: Options of a multiple-choice question by letter.
+
+    Returns:
+        One number per sample; a missing answer is in no pool.
+    """
+    firsts: list[str] = []
+
+    async def pool(answer: str) -> int:
+        for number, first in enumerate(firsts):
+            if await _equal(answer, first, choices):
+                return number
+        firsts.append(answer)
+        return len(firsts) - 1
+
+    return [None if answer is None else await pool(answer) for answer in answers]
+
+
+async def _equal(a: str, b: str, choices: dict[str, str] | None) -> bool:
+    """Whether the verifier takes one answer for the other, in either role; what it cannot decide is not equal."""
+    found = [compare(a, b, choices=choices), compare(b, a, choices=choices)]
+    if True in found:
+        return True
+    if found == [False, False] or max(len(a), len(b)) > MAX_SYMBOLIC_CHARS:
+        return False
+    return await get_pool().aequal(a, b) == "equal"
+
+
 def winner(pools: Sequence[int | None], weights: Sequence[float] | None = None) -> int:
     """Index of the first sample of the pool with the largest weight.
 
@@ -239,10 +258,10 @@ def winner(pools: Sequence[int | None], weights: Sequence[float] | None = None) 
         >>> winner([0, 1, 1], [0.9, 0.2, 0.3])
         0
     """
-    totals: dict[int, float] = {}
-    for index, pool in enumerate(pools):
+    totals: dict[int, float] = defaultdict(float)
+    for pool, weight in zip(pools, weights or [1.0] * len(pools), strict=True):
         if pool is not None:
-            totals[pool] = totals.get(pool, 0.0) + (1.0 if weights is None else weights[index])
+            totals[pool] += weight
     # max takes the first of equals, and the dict is in the order of appearance.
     return pools.index(max(totals, key=totals.__getitem__)) if totals else 0
 
@@ -260,10 +279,10 @@ async def p_right(session: Session, judgements: int) -> list[float]:
     """
     judged = [index for index, sample in enumerate(session.samples) if sample.answer is not None]
     found = await asyncio.gather(*(session.judge(index, number) for index in judged for number in range(judgements)))
-    scores: dict[int, list[float]] = {index: [] for index in judged}
+    scores: dict[int, list[float]] = defaultdict(list)
     for judgement in found:
         if judgement is not None and judgement.score is not None:
             scores[judgement.about].append(judgement.score)
-    means = {index: sum(values) / len(values) for index, values in scores.items() if values}
-    neutral = sum(means.values()) / len(means) if means else 0.5
-    return [means.get(index, neutral) if index in scores else 0.0 for index in range(len(session.samples))]
+    means = {index: fmean(values) for index, values in scores.items()}
+    neutral = fmean(means.values()) if means else 0.5
+    return [means.get(index, neutral) if index in judged else 0.0 for index in range(len(session.samples))]

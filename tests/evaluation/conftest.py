@@ -11,7 +11,7 @@ from spark_verl.evaluation import benchmarks
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.benchmarks.source import Rows
 from spark_verl.evaluation.client import Client, Sampling
-from spark_verl.evaluation.judge_prompts import Prompts
+from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.session import Context, Session
 from spark_verl.vocabulary import Source
 
@@ -50,7 +50,8 @@ def run_strategy(sums, client_options):
     def go(strategy, rule, source: str = "answer") -> tuple[Session, int, list[dict]]:
         async def ask(server: RuleServer):
             client = Client(server.base_url, "rule", **client_options)
-            context = Context(client, Sampling(max_tokens=100, judge_max_tokens=50), Prompts(), Source(source))
+            prompts = Prompts(source=Source(source))
+            context = Context(client, prompts, Sampling(max_tokens=100), Sampling(temperature=0.0, max_tokens=50))
             benchmark = sums(1)
             session = Session(context, benchmark, next(benchmark.questions))
             final = await strategy.run(session)

@@ -8,7 +8,7 @@ import openai
 import pytest
 from rule_server import Reply, RuleServer
 
-from spark_verl.evaluation.client import Client, Sampling, ServerGoneError
+from spark_verl.evaluation.client import Client, ServerGoneError
 
 ASK = {"temperature": 1.0, "max_tokens": 10, "seed": 1}
 MESSAGES = [{"role": "user", "content": "2?"}]
@@ -102,17 +102,3 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(client_options
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     (found,), _ = ask(lambda request: Reply("It is 4."), client_options)
     assert found.text == "It is 4."
-
-
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({"temperature": -1}, "temperature"),
-        ({"judge_temperature": 3}, "judge_temperature"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"top_p": 0}, "top_p"),
-    ],
-)
-def test_sampling_options_that_make_no_sense(options, name):
-    with pytest.raises(ValueError, match=f"--{name}"):
-        Sampling(**options)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from rule_server import Reply, RuleServer
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from spark_verl.evaluation.__main__ import main
-from spark_verl.evaluation.results import read_results
+from spark_verl.evaluation.results import ResultsFile, read_results
 
 SUM = re.compile(r"(\d+)\+\1=\?")
 
@@ -109,9 +113,23 @@ def test_a_server_that_is_gone_stops_the_run(tmp_path, capsys, strategy):
     [
         (["--benchmark", "nothing"], "neither a parquet file nor one of"),
         (["--benchmark", "missing.parquet"], "missing.parquet does not exist"),
-        (["--limit", "0"], "--limit must be at least 1"),
-        (["--samples", "0", "--strategy", "best_of_n"], "must be at least 1"),
-        (["--temperature", "9"], "--temperature must be between 0 and 2"),
+        (["--limit", "0"], "--limit: must be at least 1, got 0"),
+        (["--limit", "x"], "--limit: invalid int value: 'x'"),
+        (["--samples", "0"], "--samples: must be at least 1, got 0"),
+        (["--majority_samples", "0"], "--majority_samples: must be at least 1"),
+        (["--judgements", "0"], "--judgements: must be at least 1"),
+        (["--rounds", "0"], "--rounds: must be at least 1"),
+        (["--accept", "never"], "--accept: invalid choice: 'never'"),
+        (["--temperature", "9"], "--temperature: must be between 0 and 2, got 9"),
+        (["--temperature", "-1"], "--temperature: must be between 0 and 2, got -1"),
+        (["--temperature", "nan"], "--temperature: must be between 0 and 2, got nan"),
+        (["--judge_temperature", "3"], "--judge_temperature: must be between 0 and 2"),
+        (["--max_tokens", "0"], "--max_tokens: must be at least 1"),
+        (["--top_p", "0"], "--top_p: must be above 0 and at most 1"),
+        (["--concurrency", "0"], "--concurrency: must be at least 1"),
+        (["--gpus", "0"], "--gpus: must be at least 1"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--images", "/nowhere.zip"], "images: /nowhere.zip does not exist"),
         (["--templates", "/nowhere"], "template folder '/nowhere' not found"),
         (["--served_model", "other"], "name one of them with --served_model"),
         (["some/model/folder"], "name either a model folder or --base-url"),
@@ -126,6 +144,132 @@ def test_wrong_command_lines_are_one_line_errors(data, tmp_path, capsys, argumen
     assert message in error and error.startswith("error: ") and error.count("\n") == 0
 
 
-def test_a_folder_without_a_model(data, tmp_path, capsys):
-    assert main([str(tmp_path), "--benchmark", str(data), "--output", str(tmp_path / "out")]) == 2
-    assert "no model folder" in capsys.readouterr().err
+@pytest.fixture
+def model(tmp_path) -> Path:
+    """A folder that looks like a model; vLLM would need a minute to find out that it is none."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "qwen2"}')
+    (folder / "model.safetensors").write_bytes(b"")
+    words = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(folder)
+    return folder
+
+
+def on_folder(model, data, tmp_path, *more: str) -> list[str]:
+    return [str(model), "--benchmark", str(data), "--output", str(tmp_path / "out"), "--no_progress", *more]
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """No server may be started."""
+
+    def start(server):
+        raise AssertionError(f"a server was started: {server.command(0)}")
+
+    monkeypatch.setattr("spark_verl.evaluation.server.Server.__enter__", start)
+
+
+def answered_by_folder(model, data, tmp_path, answered: int) -> None:
+    """Results of an evaluation of the model folder, with the first questions answered."""
+    with RuleServer(solve) as server:
+        assert main(command(server, data, tmp_path)) == 0
+    path = tmp_path / "out/results.jsonl"
+    header, *lines = path.read_text().splitlines()
+    header = header.replace('"model": "rule"', f'"model": "{model.resolve()}"')
+    path.write_text("\n".join([header, *lines[:answered], ""]))
+
+
+def test_a_complete_evaluation_starts_no_server(never, model, data, tmp_path, capsys):
+    answered_by_folder(model, data, tmp_path, 7)
+    assert main(on_folder(model, data, tmp_path)) == 0
+    captured = capsys.readouterr()
+    assert "0 answers, 7 from an earlier start, 0 failed" in captured.err and "| single   | 85.7 [" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--seed", "1"], "seed was 0 and is 1"),
+        (["--max_tokens", "9"], "max_tokens was 2048 and is 9"),
+        (["--benchmark", "BESIDE/other.parquet"], "other.parquet: neither|other.parquet does not exist"),
+        (["--templates", "/nowhere"], "template folder '/nowhere' not found"),
+        (["--tokenizer", "/nowhere"], "/nowhere has no tokenizer that can be loaded"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_server_is_started(never, model, data, tmp_path, capsys, more, message):
+    answered_by_folder(model, data, tmp_path, 3)
+    assert main(on_folder(model, data, tmp_path, *more)) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error.splitlines()[-1]) and "Traceback" not in error
+
+
+def test_changed_data_are_refused_before_a_server_is_started(never, model, data, tmp_path, capsys):
+    answered_by_folder(model, data, tmp_path, 7)
+    rows = pd.read_parquet(data)
+    rows["reward_model"] = [{"ground_truth": "5"}, *rows["reward_model"][1:]]
+    rows.to_parquet(data)
+    assert main(on_folder(model, data, tmp_path)) == 2
+    assert "the data has changed" in capsys.readouterr().err
+
+
+def test_a_second_evaluation_leaves_the_first_one_alone(never, model, data, tmp_path, capsys):
+    answered_by_folder(model, data, tmp_path, 3)
+    (tmp_path / "out/server.log").write_text("of the first")
+    before = (tmp_path / "out/results.jsonl").read_bytes()
+    with ResultsFile(tmp_path / "out/results.jsonl", {"common": {}, "strategies": {}}):
+        assert main(on_folder(model, data, tmp_path)) == 2
+    assert "is being written by another evaluation" in capsys.readouterr().err
+    assert (tmp_path / "out/server.log").read_text() == "of the first"
+    assert (tmp_path / "out/results.jsonl").read_bytes() == before
+
+
+def test_another_model_behind_the_address_is_refused(model, data, tmp_path, capsys):
+    answered_by_folder(model, data, tmp_path, 7)
+    with RuleServer(solve) as server:
+        assert main(command(server, data, tmp_path)) == 2
+        assert server.requests == []
+    assert "model was" in capsys.readouterr().err
+
+
+def test_ground_truths_that_are_missing_are_counted(tmp_path, capsys, caplog):
+    truths = ["2", "", None, "8"]
+    rows = [{"problem": f"{i}+{i}=?", "answer": truth, "unique_id": str(i)} for i, truth in enumerate(truths, 1)]
+    (tmp_path / "a.json").write_text(json.dumps([row | {"subject": "s", "level": 1} for row in rows]))
+    with RuleServer(solve) as server:
+        assert main(command(server, f"math500={tmp_path / 'a.json'}", tmp_path)) == 0
+    assert "2 of 4 questions have no ground truth" in caplog.text
+    figures = json.loads((tmp_path / "out/report.json").read_text())["benchmarks"]["math500"]["single"]
+    assert (figures["accuracy"]["value"], figures["accuracy"]["count"]) == (1.0, 2)
+    assert (figures["unverified"], figures["timeout"]) == (0.5, 0.0)
+    assert "| unverified |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("truth", ["", None, [], [""], float("nan"), "\\boxed{}", {"value": 1}])
+def test_a_benchmark_without_any_ground_truth_is_refused(tmp_path, capsys, truth):
+    row = {"problem": "1+1=?", "answer": truth, "unique_id": "1", "subject": "s", "level": 1}
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    with RuleServer(solve) as server:
+        assert main(command(server, f"math500={tmp_path / 'a.json'}", tmp_path)) == 2
+        assert server.requests == []
+    assert capsys.readouterr().err == "error: math500 has no questions with a ground truth\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: folder, "no model folder"),
+        (lambda folder: folder / "nothing", "does not exist"),
+        (lambda folder: folder / "sums.parquet", "is a file"),
+    ],
+)
+def test_a_path_without_a_model(never, data, tmp_path, capsys, make, message):
+    assert main(on_folder(make(tmp_path), data, tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_serving_what_is_no_model_is_one_line(tmp_path):
+    script = Path(__file__).resolve().parents[2] / "run_scripts/serve.sh"
+    done = subprocess.run(["bash", script, tmp_path / "nothing"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "does not exist" in done.stderr

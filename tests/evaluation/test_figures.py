@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_verl.evaluation.figures import equal_tokens, report, table
+from spark_verl.evaluation.figures import equal_tokens, frame, report, table
 from spark_verl.statistics import bootstrap
 
 
@@ -96,13 +96,13 @@ def vote(key: str, pattern: str) -> dict:
     ],
 )
 def test_majority_at_equal_tokens(spent, samples, enough, correct):
-    answered = {key: record(key, "x", [sample("R", 0, True)], spent) for key in "12"}
-    found = equal_tokens(answered, {"1": vote("1", "RWWW"), "2": vote("2", "WRRR")})
+    answered = frame(record(key, "x", [sample("R", 0, True)], spent) for key in "12")
+    found = equal_tokens(answered, frame([vote("1", "RWWW"), vote("2", "WRRR")]))
     assert found == {"samples": samples, "tokens": 10.0 * samples, "enough": enough, "correct": correct}
 
 
 def test_nothing_to_compare():
-    assert equal_tokens({"1": record("1", "x", [], 10)}, {}) is None
+    assert equal_tokens(frame([record("1", "x", [sample("R", 0, True)], 10)]), frame([])) is None
 
 
 def test_report_by_hand(sums):

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_verl.evaluation.judge_plots import own_answers, reliability
 from spark_verl.evaluation.judge_quality import (
     Judged,
     calibration,
     from_results,
+    own_answers,
     position,
     quality,
+    reliability,
     report,
     separation,
     table,

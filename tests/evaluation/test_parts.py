@@ -12,9 +12,9 @@ from openai.types.chat import ChatCompletionTokenLogprob
 from openai.types.chat.chat_completion_token_logprob import TopLogprob
 from PIL import Image
 
-from spark_verl.evaluation.messages import to_openai
-from spark_verl.evaluation.pooling import pool_answers
-from spark_verl.evaluation.verdict_probability import verdict_probability
+from spark_verl.evaluation.judging import verdict_probability
+from spark_verl.evaluation.question import to_openai
+from spark_verl.evaluation.strategies import pool_answers
 from spark_verl.vocabulary import LabelForm
 
 

@@ -57,6 +57,14 @@ def test_it_is_stopped_with_its_children(tmp_path, kind):
     assert not psutil.wait_procs(members, timeout=5)[1]
 
 
+def test_it_is_served_as_the_script_serves_it(tmp_path):
+    server = Server("m", log=tmp_path / "server.log", device="cpu", gpus=2, arguments=["--max-model-len", "9"])
+    assert server.command(7)[1:] == [
+        "-m", "spark_verl.evaluation.vllm_serve", "--device", "cpu", "--gpus", "2", "m", "--host", "127.0.0.1",
+        "--port", "7", "--served-model-name", "spark", "--max-model-len", "9",
+    ]  # fmt: skip
+
+
 def test_a_server_that_dies_shows_the_end_of_its_log(tmp_path):
     with pytest.raises(ServerError, match="(?s)exit code 1.*the folder is broken"):
         Dying("m", log=tmp_path / "server.log").__enter__()

@@ -237,18 +237,3 @@ def test_seeds_depend_on_the_request_alone(run_strategy):
 )
 def test_winner(pools, weights, expected):
     assert winner(pools, weights) == expected
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Reflect(rounds=0), "--rounds"),
-        (lambda: Reflect(accept="never"), "--accept"),
-        (lambda: Majority(0), "--majority_samples"),
-        (lambda: BestOfN(0), "--samples"),
-        (lambda: WeightedVote(4, 0), "--judgements"),
-    ],
-)
-def test_options_that_make_no_sense(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()

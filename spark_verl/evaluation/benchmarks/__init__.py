@@ -2,8 +2,7 @@
 
 ======================  =================================================================================
 ``source.py``           rows from a file, a folder or the hub
-``phrasing.py``         messages, images, and what goes into the box
-``multiple_choice.py``  options, and which of them an answer names
+``multiple_choice.py``  options, and which of them an answer or a truth names
 ``benchmark.py``        :class:`Benchmark`: what every benchmark is; plain figures
 ``columns.py``          one row, one question: a table of columns says how to read them
 ``visual_math.py``      MathVista, MathVision, MathVerse, LogicVista, MMK12, the SPARK paper's combined files
@@ -24,6 +23,7 @@ Example:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 # Importing them registers their benchmarks.
@@ -45,7 +45,12 @@ def names() -> list[str]:
     return sorted(REGISTRY)
 
 
-def load(name: str, local_path: str | Path | None = None, limit: int | None = None) -> Benchmark:
+def load(
+    name: str,
+    local_path: str | Path | None = None,
+    limit: int | None = None,
+    images: Sequence[str | Path] = (),
+) -> Benchmark:
     """Open a benchmark.
 
     Args:
@@ -53,6 +58,7 @@ def load(name: str, local_path: str | Path | None = None, limit: int | None = No
         local_path: A parquet, JSON or JSONL file, or a folder, in the benchmark's own schema; see
             :func:`spark_verl.evaluation.benchmarks.source.read`. None reads the hub.
         limit: At most that many questions, in the order of the data; a group of questions is not cut.
+        images: Folders, zip or tar archives with images that are not where the rows expect them.
 
     Raises:
         ValueError: The name is unknown, a column is missing, or the folder has no such split.
@@ -61,4 +67,4 @@ def load(name: str, local_path: str | Path | None = None, limit: int | None = No
     """
     if name not in REGISTRY:
         raise ValueError(f"unknown benchmark {name!r}: choose from {names()}")
-    return REGISTRY[name].load(local_path, limit)
+    return REGISTRY[name].load(local_path, limit, images)

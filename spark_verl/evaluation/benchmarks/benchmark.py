@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from spark_verl.evaluation.benchmarks.multiple_choice import score_choice
-from spark_verl.evaluation.benchmarks.phrasing import user_message
 from spark_verl.evaluation.benchmarks.source import Rows, Source, read
-from spark_verl.evaluation.question import Question
+from spark_verl.evaluation.question import Question, user_message
 from spark_verl.reward import Verdict, averify, parse_judgement
 from spark_verl.vocabulary import LabelForm, Status
 
@@ -57,9 +56,11 @@ class Benchmark:
         self.present = self._present_columns()
 
     @classmethod
-    def load(cls, local_path: str | Path | None = None, limit: int | None = None) -> Benchmark:
+    def load(
+        cls, local_path: str | Path | None = None, limit: int | None = None, images: Sequence[str | Path] = ()
+    ) -> Benchmark:
         """Open the benchmark; see :func:`spark_verl.evaluation.benchmarks.load`."""
-        return cls(read(cls.source, local_path), limit)
+        return cls(read(cls.source, local_path, images), limit)
 
     def _present_columns(self) -> dict[Names, str]:
         """The name that is there for every required column."""
@@ -84,21 +85,27 @@ class Benchmark:
         At most ``limit``, except that a group is never cut: its last question is still given.
 
         Raises:
-            ValueError: A row has no such column (rows of a JSON file may differ), or cannot be read.
+            ValueError: A row does not fit the schema; the message has its number.
         """
         count, group = 0, None
         for index in self.order():
-            row = self.rows[index]
-            if missing := [name for name in self.present.values() if name not in row]:
-                raise ValueError(
-                    f"{self.name}: row {index} of {self.rows.where} has no {missing[0]!r}, only {sorted(row)}"
-                )
-            for question in self.convert(row, index):
+            for question in self._converted(index):
                 full = self.limit is not None and count >= self.limit
                 if full and (question.group is None or question.group != group):
                     return
                 yield question
                 count, group = count + 1, question.group
+
+    def _converted(self, index: int) -> list[Question]:
+        row = self.rows[index]
+        try:
+            if missing := [name for name in self.present.values() if name not in row]:
+                raise ValueError(f"no {missing[0]!r}, only {sorted(row)}")
+            return list(self.convert(row, index))
+        # Rows are anybody's: a text where a list should be, a mapping without its key.
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{self.name}: row {index} of {self.rows.where}: {reason}") from error
 
     def group_of(self, value: Any) -> Hashable:
         """The group of a row from its value in :attr:`group_column`."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Names
-from spark_verl.evaluation.benchmarks.multiple_choice import LETTERS, option_lines, options_of
-from spark_verl.evaluation.benchmarks.phrasing import BOXED_ANSWER, BOXED_LETTER, images_of
-from spark_verl.evaluation.question import Question
+from spark_verl.evaluation.benchmarks.multiple_choice import LETTERS, option_lines, options_of, right_option
+from spark_verl.evaluation.question import BOXED_ANSWER, BOXED_LETTER, BOXED_LETTERS, Question
+from spark_verl.reward import accepted_answers
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Columns:
         id: The row's own id; without it the row's number is used.
         written: The question's text holds its options, so that they can be read but need not be added.
         more: Further columns that the benchmark cannot do without.
-        meta: Columns kept in ``Question.meta`` where they exist.
+        meta: Columns kept in ``Question.meta`` where they exist; ``a.b`` is ``b`` of the mapping in column ``a``.
     """
 
     question: Names = "question"
@@ -44,16 +44,18 @@ class Columns:
 class TableBenchmark(Benchmark):
     """One row, one question, read by :class:`Columns`.
 
-    Multiple choice is recognised by a ground truth that is the letter of an option. Subclasses refine single steps:
-    :meth:`text`, :meth:`choices`, :meth:`truth`, :meth:`tolerance`, :meth:`instruction`.
+    Multiple choice is recognised by a ground truth that names an option. Subclasses refine single steps: :meth:`text`,
+    :meth:`letter`, :meth:`tolerance`, :meth:`instruction`.
 
     Attributes:
         columns: The columns.
         where: Keep only rows whose value in this column is one of these.
+        multiple_choice: Column, and its value in rows that are multiple choice; None where the rows do not say.
     """
 
     columns: ClassVar[Columns]
     where: ClassVar[tuple[str, tuple[Any, ...]] | None] = None
+    multiple_choice: ClassVar[tuple[str, str] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -73,24 +75,32 @@ class TableBenchmark(Benchmark):
     def convert(self, row: Mapping[str, Any], index: int) -> Iterator[Question]:
         """The question of a row."""
         columns = self.columns
-        choices = self.choices(row)
-        letter = self.letter(row, choices)
-        images = images_of(self.value(row, columns.image), self.rows.folder) if columns.image else []
-        meta = {name: row[name] for name in columns.meta if row.get(name) is not None}
+        choices = letter = None
+        # The text of an open question may mention points A and B, and its answer be the name of one.
+        if self.multiple_choice is None or row[self.multiple_choice[0]] == self.multiple_choice[1]:
+            choices = self.choices(row)
+            letter = self.letter(row, choices)
         pieces = [self.text(row)]
         if choices and not columns.written:
             pieces.append(option_lines(choices))
-        pieces.append(self.instruction(row, letter is not None))
+        pieces.append(self.instruction(row, letter))
         yield self.question(
             self.question_id(row, index),
             "\n".join(piece for piece in pieces if piece),
-            images,
-            ground_truth=self.truth(row) if letter is None else letter,
+            self.rows.images(self.value(row, columns.image)) if columns.image else (),
+            ground_truth=self.value(row, columns.answer) if letter is None else letter,
             choices=choices if letter is not None else None,
-            tolerance=None if letter is not None else self.tolerance(row),
-            group=self.group(row),
-            meta=self.meta(row, meta),
+            tolerance=self.tolerance(row) if letter is None else None,
+            group=str(self.value(row, self.group_column)) if self.group_column else None,
+            meta=dict(self._meta(row)),
         )
+
+    def _meta(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for name in self.columns.meta:
+            column, _, key = name.partition(".")
+            value = (row.get(column) or {}).get(key) if key else row.get(column)
+            if value is not None:
+                yield key or column, value
 
     def question_id(self, row: Mapping[str, Any], index: int) -> str:
         """The question's id."""
@@ -106,40 +116,23 @@ class TableBenchmark(Benchmark):
             return options_of(self.text(row))
         return options_of(self.value(row, self.columns.options)) if self.columns.options else None
 
-    def truth(self, row: Mapping[str, Any]) -> Any:
-        """The ground truth of an open question."""
-        return self.value(row, self.columns.answer)
-
     def letter(self, row: Mapping[str, Any], choices: Mapping[str, str] | None) -> str | None:
-        """The right option's letter; None for an open question."""
-        truth = str(self.value(row, self.columns.answer)).strip()
+        """The right option's letter, or the letters of several; None for an open question."""
+        truths = accepted_answers(self.value(row, self.columns.answer))
+        if len(truths) != 1:
+            return None
         if choices:
-            return truth if truth in choices else None
+            return right_option(truths[0], choices)
         # Options that are written in a way nobody foresaw, or drawn in the image
-        return truth if self.columns.written and len(truth) == 1 and truth in LETTERS else None
+        bare = truths[0].strip("()[].: ")
+        return bare if self.columns.written and len(bare) == 1 and bare in LETTERS else None
 
     def tolerance(self, row: Mapping[str, Any]) -> float | None:
         """The relative tolerance of an open question."""
         return None
 
-    def instruction(self, row: Mapping[str, Any], multiple_choice: bool) -> str:
-        """What to write into the box."""
-        return BOXED_LETTER if multiple_choice else BOXED_ANSWER
-
-    def group(self, row: Mapping[str, Any]) -> str | None:
-        """The question's group."""
-        return str(self.value(row, self.group_column)) if self.group_column else None
-
-    def meta(self, row: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
-        """``Question.meta``; ``meta`` holds the columns of :attr:`Columns.meta`."""
-        return meta
-
-
-def relative(absolute: float, truth: Any) -> float | None:
-    """An absolute tolerance relative to a ground truth; None where there is none: a truth of zero, or no number."""
-    try:
-        size = abs(float(truth))
-    except ValueError:
-        return None
-    # A difference of just the tolerance is accepted, in spite of rounding
-    return absolute / size * (1 + 1e-9) if size else None
+    def instruction(self, row: Mapping[str, Any], letter: str | None) -> str:
+        """What to write into the box; ``letter`` is what :meth:`letter` gave."""
+        if letter is None:
+            return BOXED_ANSWER
+        return BOXED_LETTER if len(letter) == 1 else BOXED_LETTERS

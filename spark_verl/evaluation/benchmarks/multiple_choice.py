@@ -1,4 +1,4 @@
-"""Multiple choice: the options of a question, and which of them an answer names.
+"""Multiple choice: the options of a question, and which of them an answer or a ground truth names.
 
 Options of one question are close to each other on purpose: "45° east by north" beside "45° east by south", "5-4-3-2-1"
 beside "5-2-3-1-4", "3, 4" beside "4, 3". The verifier is generous with what surrounds a value, which is right for open
@@ -13,12 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from spark_verl.reward import Verdict, averify, extract_answer
-from spark_verl.reward.choices import option_letter
+from spark_verl.reward.choices import LETTERS, is_letter_set, option_letter, several_letters
 from spark_verl.reward.equality import compare
 from spark_verl.reward.text import canonical, squash
 from spark_verl.vocabulary import Status
-
-LETTERS = "ABCDEFGHIJ"
 
 _OPTION = re.compile(r"(?<![A-Za-z0-9])(?:\(([A-J])\)\s*[.:：、]?|([A-J])\s*[.:：、．)])\s*")
 
@@ -46,7 +44,7 @@ def by_letter(options: Sequence[Any]) -> dict[str, str] | None:
         ValueError: There are more than the ten that have a letter.
     """
     if len(options) > len(LETTERS):
-        raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)} only: {str(list(options))[:200]}")
+        raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)} only: {str(list(options))[:80]}")
     return dict(zip(LETTERS, map(str, options), strict=False)) or None
 
 
@@ -76,6 +74,29 @@ def written_options(text: str) -> dict[str, str] | None:
 def option_lines(choices: Mapping[str, str]) -> str:
     """One option per line, as people write them."""
     return "\n".join(f"{letter}. {text}" for letter, text in choices.items())
+
+
+def right_option(truth: str, choices: Mapping[str, str]) -> str | None:
+    """The letter of the option that a ground truth names, or the letters where it names several.
+
+    Args:
+        truth: A letter (``C``, ``(c)``, ``C. 120°``), letters (``A, C``), or the text or value of just one option.
+        choices: The options' texts by letter.
+
+    >>> [right_option(truth, {"A": "red", "B": "blue"}) for truth in ("(B)", "blue", "AB", "green")]
+    ['B', 'B', 'A, B', None]
+    """
+    text = canonical(truth)
+    if (bare := text.strip("()[].: ")) in choices:
+        return bare
+    if repeated := _repeated(text, choices):
+        return min(repeated)
+    if (letter := option_letter(text)) in choices:
+        return letter
+    if is_letter_set(text) and (several := several_letters(text)) and several <= choices.keys():
+        return ", ".join(sorted(several))
+    equal = [letter for letter, option in choices.items() if compare(truth, option)]
+    return equal[0] if len(equal) == 1 else None
 
 
 async def score_choice(response: str, truth: str, choices: Mapping[str, str]) -> Verdict:

@@ -8,9 +8,9 @@ from typing import Any
 from spark_verl.data.prompts import IMAGE
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark
 from spark_verl.evaluation.benchmarks.multiple_choice import options_of
-from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message
 from spark_verl.evaluation.benchmarks.source import Source
-from spark_verl.evaluation.question import Question
+from spark_verl.evaluation.question import Question, marked_message
+from spark_verl.options import brief
 from spark_verl.vocabulary import LabelForm, Message, Objective
 
 _SPARK = "spark/"
@@ -42,27 +42,26 @@ class VerlRows(Benchmark):
         source = self.value(row, "data_source")
         truth = self.value(row, "reward_model").get("ground_truth")
         form = LabelForm(extra.get("label_form") or _JUDGES[source]) if source in _JUDGES else None
-        if truth is None or (form and truth not in form.labels):
-            raise ValueError(f"{self.name}: row {index} of {self.rows.where} has ground truth {truth!r} for {source!r}")
         meta = {"data_source": source, "label_form": form, "kind": extra.get("kind")}
-        yield Question(
+        question = Question(
             # A column that is null where a row has none
             id=f"{source}/{index if extra.get('index') is None else extra['index']}",
             benchmark=self.name,
-            messages=self._messages(row, index),
+            messages=self._messages(row),
             ground_truth=truth,
             choices=options_of(extra.get("choices")),
             tolerance=extra.get("tolerance"),
             meta={key: value for key, value in meta.items() if value is not None},
         )
+        if truth not in form.labels if form else not question.has_truth:
+            raise ValueError(f"reward_model has ground truth {brief(truth)!r} for {source!r}")
+        yield question
 
-    def _messages(self, row: Mapping[str, Any], index: int) -> list[Message]:
-        images = images_of(row.get("images"), self.rows.folder)
+    def _messages(self, row: Mapping[str, Any]) -> list[Message]:
+        images = self.rows.images(row.get("images"))
         marks = sum(message["content"].count(IMAGE) for message in row["prompt"])
         if marks != len(images):
-            raise ValueError(
-                f"{self.name}: row {index} of {self.rows.where} has {len(images)} images, but {marks} <image> marks"
-            )
+            raise ValueError(f"{len(images)} images, but {marks} <image> marks")
         in_order = iter(images)
         return [marked_message(message["role"], message["content"], in_order) for message in row["prompt"]]
 

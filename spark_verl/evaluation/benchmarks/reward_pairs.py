@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, breakdown, by_group, mean
-from spark_verl.evaluation.benchmarks.phrasing import assess, images_of
 from spark_verl.evaluation.benchmarks.source import Source
-from spark_verl.evaluation.question import Question
+from spark_verl.evaluation.question import Question, assess
 from spark_verl.vocabulary import LabelForm
 
 
@@ -67,10 +66,9 @@ class VLRewardBench(JudgedPairs):
         ranking, responses = list(self.value(row, "human_ranking")), list(self.value(row, "response"))
         if sorted(ranking) != [0, 1] or len(responses) != 2:
             raise ValueError(
-                f"{self.name}: row {index}: human_ranking must be [0, 1] or [1, 0] for two responses, got {ranking} "
-                f"for {len(responses)}"
+                f"human_ranking must be [0, 1] or [1, 0] for two responses, got {ranking} for {len(responses)}"
             )
-        images = images_of(self.value(row, "image"), self.rows.folder)
+        images = self.rows.images(self.value(row, "image"))
         prefix = str(self.value(row, "id")).replace("_", "-").partition("-")[0].lower()
         best = ranking.index(0)
         for order in ((0, 1), (1, 0)):
@@ -118,12 +116,12 @@ class MultimodalRewardBench(JudgedPairs):
         """The pair, once."""
         better = self.value(row, "Better")
         if better not in ("Output1", "Output2"):
-            raise ValueError(f"{self.name}: row {index}: Better must be Output1 or Output2, got {better!r}")
+            raise ValueError(f"Better must be Output1 or Output2, got {better!r}")
         row_id, request = str(self.value(row, "ID")), self.value(row, "Text")
         yield self.question(
             f"{row_id}/{index}",
             pair_text(request, self.value(row, "Output1"), self.value(row, "Output2")),
-            images_of(self.value(row, "Image"), self.rows.folder),
+            self.rows.images(self.value(row, "Image")),
             ground_truth="A" if better == "Output1" else "B",
             meta={"category": _category(str(self.value(row, "Category")), row_id)},
         )

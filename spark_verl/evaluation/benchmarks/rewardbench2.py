@@ -10,9 +10,8 @@ from hashlib import sha256
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, by_group, mean, summary
-from spark_verl.evaluation.benchmarks.phrasing import assess
 from spark_verl.evaluation.benchmarks.source import Source
-from spark_verl.evaluation.question import Question
+from spark_verl.evaluation.question import Question, assess
 from spark_verl.reward import Verdict, extract_answer
 from spark_verl.reward.choices import option_letter
 from spark_verl.reward.text import canonical
@@ -70,12 +69,11 @@ class RewardBench2(Benchmark):
         row_id, subset = str(self.value(row, "id")), str(self.value(row, "subset"))
         chosen, rejected = list(self.value(row, "chosen")), list(self.value(row, "rejected"))
         if subset.casefold() == TIES.casefold():
-            yield from self._ratings(row["prompt"], row_id, chosen, rejected, index)
+            yield from self._ratings(row["prompt"], row_id, chosen, rejected)
             return
         if len(chosen) != 1 or len(rejected) != 3:
             raise ValueError(
-                f"{self.name}: row {index} ({subset}) must have 1 chosen and 3 rejected responses, has {len(chosen)} "
-                f"and {len(rejected)}"
+                f"{subset} must have 1 chosen and 3 rejected responses, has {len(chosen)} and {len(rejected)}"
             )
         place = sha256(row_id.encode()).digest()[0] % 4
         responses = chosen + rejected
@@ -83,14 +81,12 @@ class RewardBench2(Benchmark):
         text = _best_of_four(row["prompt"], responses)
         yield self.question(row_id, text, ground_truth="ABCD"[place], meta={"subset": subset})
 
-    def _ratings(
-        self, prompt: str, row_id: str, chosen: list[str], rejected: list[str], index: int
-    ) -> Iterator[Question]:
+    def _ratings(self, prompt: str, row_id: str, chosen: list[str], rejected: list[str]) -> Iterator[Question]:
         kind, colon, number = row_id.partition(":")
         if not colon or kind not in ("ref", "tied") or not chosen or not rejected:
             raise ValueError(
-                f"{self.name}: row {index} of Ties must have an id like ref:7 or tied:7 and responses of both kinds, "
-                f"has {row_id!r}, {len(chosen)} chosen and {len(rejected)} rejected"
+                f"Ties must have an id like ref:7 or tied:7 and responses of both kinds, has {row_id!r}, {len(chosen)} "
+                f"chosen and {len(rejected)} rejected"
             )
         for place, response in enumerate(chosen + rejected):
             yield self.question(

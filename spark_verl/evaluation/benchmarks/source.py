@@ -12,6 +12,11 @@ from typing import Any
 import datasets
 from huggingface_hub import hf_hub_download
 
+from spark_verl.data.sources import open_parquet
+from spark_verl.data.stores import ImageStore, open_store
+from spark_verl.evaluation.question import images_of
+from spark_verl.options import brief
+
 logger = logging.getLogger(__name__)
 
 SPLIT_COLUMN = "_split"
@@ -45,11 +50,13 @@ class Rows:
         table: A memory-mapped data set in arrow format, or rows of a JSON file.
         where: The path or hub id, for messages.
         folder: What relative image paths are relative to.
+        stores: Where images are looked up that are not there, see :class:`spark_verl.data.stores.Images`.
     """
 
     table: datasets.Dataset | Sequence[Mapping[str, Any]]
     where: str
     folder: Path | None = None
+    stores: tuple[ImageStore, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -73,99 +80,126 @@ class Rows:
             return self.table.select_columns([name])[:].column(name).to_pylist()
         return [row.get(name) for row in self.table]
 
+    def images(self, value: Any) -> list[Any]:
+        """The images that a column's value names, see :func:`spark_verl.evaluation.question.images_of`."""
+        return images_of(value, self.folder, self.stores)
 
-def read(source: Source, local_path: str | Path | None = None) -> Rows:
+
+def read(source: Source, local_path: str | Path | None = None, images: Sequence[str | Path] = ()) -> Rows:
     """Open a benchmark's rows.
 
     Args:
         source: What to read from the hub, and which split and configuration to take from a folder.
         local_path: A .parquet, .json, .jsonl or .ndjson file, a folder written by ``save_to_disk``, a folder that
             ``datasets.load_dataset`` can read, or one with the benchmark's own JSON files. None reads the hub.
+        images: Folders, zip or tar archives with images that are not where the rows expect them.
 
     Raises:
         FileNotFoundError: ``local_path`` does not exist.
         ValueError: The file has another format, or the folder has no such split or configuration.
         OSError: The hub cannot be read.
     """
-    if local_path is None:
-        return _read_hub(source)
-    path = Path(local_path).expanduser()
+    path = None if local_path is None else Path(local_path).expanduser()
+    try:
+        table, where, folder = _read_hub(source) if path is None else _read_path(source, path)
+    except datasets.exceptions.DatasetsError as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise ValueError(f"{path or source.path} cannot be read: {brief(reason)}") from error
+    return Rows(table, where, folder, tuple(map(open_store, [*([folder] if folder else []), *images])))
+
+
+_Found = tuple["datasets.Dataset | Sequence[Mapping[str, Any]]", str, "Path | None"]
+"""Rows, where they are from, and what their image paths are relative to."""
+
+
+def _read_path(source: Source, path: Path) -> _Found:
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: local_path must be a file or a folder")
+        raise FileNotFoundError(f"{path} does not exist: give a file or a folder (--benchmark NAME=PATH)")
     if path.is_file():
-        return _read_file(path)
+        return _read_files([path]), str(path), path.parent
     if named := [path / name for name in source.files if (path / name).is_file()]:
-        return _join([_read_file(file) for file in named], str(path))
+        return _read_files(named), str(path), path
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         found = datasets.load_from_disk(str(path))
         found = found if isinstance(found, datasets.DatasetDict) else {"train": found}
     else:
-        found = datasets.load_dataset(str(path), _config(source, path))
-    splits = _wanted_splits(source.splits, [str(name) for name in found], str(path))
-    return Rows(_table({name: found[name] for name in splits}), str(path), path)
+        configurations = datasets.get_dataset_config_names(str(path))
+        config = _present([source.config], configurations, "configuration", path)[0] if source.config else None
+        found = datasets.load_dataset(str(path), config)
+    splits = _present(source.splits, list(map(str, found)), "split", path)
+    return _table({name: found[name] for name in splits}), str(path), path
 
 
-def _read_file(path: Path) -> Rows:
-    kind = path.suffix.lower()
+def _read_hub(source: Source) -> _Found:
+    if source.path is None:
+        raise ValueError("this benchmark has no copy on the hub: give its file or folder (--benchmark NAME=PATH)")
+    try:
+        if not source.splits:
+            files = [Path(hf_hub_download(source.path, name, repo_type="dataset")) for name in source.files]
+            return _read_files(files), source.path, files[0].parent
+        tables = {split: datasets.load_dataset(source.path, source.config, split=split) for split in source.splits}
+    except OSError as error:
+        raise OSError(
+            f"cannot read {source.path} from the hub ({error}): check the network, or download it and give its folder "
+            "(--benchmark NAME=PATH)"
+        ) from error
+    return _table(tables), source.path, None
+
+
+def _present(wanted: Sequence[str], known: Sequence[str], what: str, path: Path) -> Sequence[str]:
+    """Those that are wanted; the only one that is there stands in: one unnamed file is a split "train"."""
+    missing = [name for name in wanted if name not in known]
+    if not missing:
+        return wanted
+    if len(known) == 1 and len(missing) == len(wanted):
+        logger.warning(f"{path} has no {what} {missing[0]!r}: reading its only {what} {known[0]!r}")
+        return known
+    raise ValueError(f"{path} has no {what} {missing[0]!r}, only {sorted(known)}")
+
+
+def _read_files(paths: Sequence[Path]) -> datasets.Dataset | list[Mapping[str, Any]]:
+    if len(paths) > 1:
+        return [row for path in paths for row in _json_rows(path)]
+    kind = paths[0].suffix.lower()
     if kind == ".parquet":
-        table = _table({"train": datasets.load_dataset("parquet", data_files=str(path), split="train")})
-    # The json module, not datasets: these files mix strings and numbers in one column, which a table cannot hold.
-    elif kind == ".json":
-        table = _json_rows(json.loads(path.read_text(encoding="utf-8")), path)
-    elif kind in (".jsonl", ".ndjson"):
-        table = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        with open_parquet(paths[0]) as file:
+            if not file.metadata.num_rows:
+                raise ValueError(f"{paths[0]} has no rows")
+        return _table({"train": datasets.load_dataset("parquet", data_files=str(paths[0]), split="train")})
+    if kind in (".json", ".jsonl", ".ndjson"):
+        return _json_rows(paths[0])
+    raise ValueError(f"{paths[0]} has an unknown format: give a .parquet, .json, .jsonl or .ndjson file, or a folder")
+
+
+def _json_rows(path: Path) -> list[Mapping[str, Any]]:
+    """JSON lines, a list of rows as it is, or of a mapping from ids to rows the rows with their id added.
+
+    The json module, not datasets: these files mix strings and numbers in one column, which a table cannot hold.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
+    if path.suffix.lower() == ".json":
+        content = _parse(text, path)
+        if isinstance(content, Mapping) and all(isinstance(row, Mapping) for row in content.values()):
+            content = [{"id": key, **row} for key, row in content.items()]
     else:
-        raise ValueError(f"{path} has an unknown format: give a .parquet, .json, .jsonl or .ndjson file, or a folder")
-    return Rows(table, str(path), path.parent)
-
-
-def _json_rows(content: Any, path: Path) -> list[Mapping[str, Any]]:
-    """A list of rows as it is; of a mapping from ids to rows, the rows with their id added."""
-    if isinstance(content, Mapping) and all(isinstance(row, Mapping) for row in content.values()):
-        return [{"id": key, **row} for key, row in content.items()]
+        # Only "\n" ends a line: what else str.splitlines takes for an end may stand inside a JSON text.
+        content = [_parse(line, path, above) for above, line in enumerate(text.split("\n")) if line.strip()]
     if isinstance(content, list) and all(isinstance(row, Mapping) for row in content):
         return content
     raise ValueError(f"{path} must hold a list of rows or a mapping from ids to rows")
 
 
-def _read_hub(source: Source) -> Rows:
-    if source.path is None:
-        raise ValueError("this benchmark has no copy on the hub: give local_path")
+def _parse(text: str, path: Path, above: int = 0) -> Any:
+    """JSON, of which so many lines of its file stand above."""
     try:
-        if not source.splits:
-            files = [hf_hub_download(source.path, name, repo_type="dataset") for name in source.files]
-            return _join([_read_file(Path(file)) for file in files], source.path)
-        tables = {split: datasets.load_dataset(source.path, source.config, split=split) for split in source.splits}
-    except OSError as error:
-        raise OSError(
-            f"cannot read {source.path} from the hub ({error}): check the network, or download it and give local_path"
-        ) from error
-    return Rows(_table(tables), source.path)
-
-
-def _join(parts: list[Rows], where: str) -> Rows:
-    table = parts[0].table if len(parts) == 1 else [row for part in parts for row in part.table]
-    return Rows(table, where, parts[0].folder)
-
-
-def _config(source: Source, folder: Path) -> str | None:
-    known = datasets.get_dataset_config_names(str(folder))
-    if source.config is None or source.config in known:
-        return source.config
-    if len(known) == 1:
-        return known[0]
-    raise ValueError(f"{folder} has no configuration {source.config!r}, only {sorted(known)}")
-
-
-def _wanted_splits(wanted: Sequence[str], known: list[str], where: str) -> Sequence[str]:
-    missing = [name for name in wanted if name not in known]
-    if not missing:
-        return wanted
-    if len(known) == 1 and len(missing) == len(wanted):
-        # A folder with one unnamed file is called "train" by datasets
-        logger.warning(f"{where} has no split {missing[0]!r}: reading its only split {known[0]!r}")
-        return known
-    raise ValueError(f"{where} has no split {missing[0]!r}, only {sorted(known)}")
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {above + error.lineno}, column {error.colno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets a thousand deep
+        raise ValueError(f"{path}, line {above + 1}: {error}") from error
 
 
 def _table(splits: Mapping[str, datasets.Dataset]) -> datasets.Dataset:

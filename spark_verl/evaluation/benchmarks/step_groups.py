@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from spark_verl.evaluation.benchmarks.benchmark import Scored, by_group, mean, summary
-from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, relative
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import SPLIT_COLUMN, Source
 from spark_verl.evaluation.question import Question
 from spark_verl.reward import Verdict, extract_answer
@@ -97,6 +98,7 @@ class DynaMath(TableBenchmark):
 
     name = "dynamath"
     source = Source("DynaMath/DynaMath_Sample", splits=tuple(f"sample_variant{i}" for i in range(1, 11)))
+    multiple_choice = ("answer_type", "multiple choice")
     columns = Columns(
         answer="ground_truth",
         image=("decoded_image", "image"),
@@ -113,27 +115,23 @@ class DynaMath(TableBenchmark):
         """The seed and the variant's row."""
         return f"{self.value(row, 'id')}/{row.get(SPLIT_COLUMN, index)}"
 
-    def letter(self, row: Mapping[str, Any], choices: Mapping[str, str] | None) -> str | None:
-        """The right option's letter, for multiple choice only: a text answer may be the name of a point."""
-        return super().letter(row, choices) if row["answer_type"] == "multiple choice" else None
-
-    def tolerance(self, row: Mapping[str, Any]) -> float | None:
-        """0.001 for numbers."""
-        return relative(ABSOLUTE_TOLERANCE, self.truth(row)) if row["answer_type"] == "float" else None
-
-    def instruction(self, row: Mapping[str, Any], multiple_choice: bool) -> str:
+    def instruction(self, row: Mapping[str, Any], letter: str | None) -> str:
         """With the number format that the tolerance is made for."""
-        text = super().instruction(row, multiple_choice)
+        text = super().instruction(row, letter)
         return f"{text} Write it as a decimal number with three places." if row["answer_type"] == "float" else text
 
+    def tolerance(self, row: Mapping[str, Any]) -> float | None:
+        """0.001, relative to the truth; for answers that :meth:`score` leaves to the verifier."""
+        truth = _value(str(self.value(row, "ground_truth"))) if row["answer_type"] == "float" else None
+        return ABSOLUTE_TOLERANCE / abs(truth) if truth else None
+
     async def score(self, question: Question, response_text: str) -> Verdict:
-        """As usual, but a number may be 0.001 off even from zero, and a multiple of π is a number."""
-        answer = extract_answer(response_text)
-        if answer is not None and question.meta["answer_type"] == "float":
-            value, truth = _value(answer), _value(str(question.ground_truth))
-            close = ABSOLUTE_TOLERANCE * (1 + 1e-9)
-            if value is not None and truth is not None and abs(value - truth) <= close:
-                return Verdict(Status.OK, True, answer)
+        """As usual, but a number may be 0.001 off and no more, however many digits it has; nor may a multiple of π."""
+        if question.meta["answer_type"] == "float":
+            answer, truth = extract_answer(response_text), _value(str(question.ground_truth))
+            value = None if answer is None else _value(answer)
+            if value is not None and truth is not None:
+                return Verdict(Status.OK, abs(value - truth) <= ABSOLUTE_TOLERANCE * (1 + 1e-9), answer)
         return await super().score(question, response_text)
 
     def aggregate(self, scored: Scored) -> dict[str, float]:
@@ -155,7 +153,8 @@ ABSOLUTE_TOLERANCE = 0.001
 
 
 def _value(answer: str) -> float | None:
-    text = canonical(answer)
+    """A decimal number or a fraction, also as a multiple of π or behind ``x =``; None for anything else."""
+    text = re.split(r"=|\\approx", canonical(answer))[-1].strip()
     number = parse_number(text.removesuffix("\\pi"))
     if number is None or number.percent:
         return None

@@ -98,5 +98,5 @@ class MmluStem(TableBenchmark):
         """The letter of the option that ``answer`` counts to."""
         answer = self.value(row, "answer")
         if not isinstance(answer, int) or not choices or not 0 <= answer < len(choices):
-            raise ValueError(f"{self.name}: answer must count an option from 0, got {answer!r} for {row['question']!r}")
+            raise ValueError(f"answer must count an option from 0, got {answer!r}")
         return list(choices)[answer]

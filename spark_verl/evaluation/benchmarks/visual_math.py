@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spark_verl.evaluation.benchmarks.benchmark import Names
-from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark, relative
-from spark_verl.evaluation.benchmarks.phrasing import BOXED_LETTER, BOXED_LETTERS
+from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import Source
+from spark_verl.evaluation.question import BOXED_LETTER, BOXED_LETTERS
+
+_MATHVISTA_KINDS = ("category", "task", "context", "grade", "skills")
+"""What the leaderboard breaks down by, out of ``metadata``."""
 
 
 class MathVista(TableBenchmark):
@@ -39,14 +41,15 @@ class MathVista(TableBenchmark):
         options="choices",
         id="pid",
         more=("question_type", "answer_type", "precision"),
-        meta=("question_type", "answer_type"),
+        meta=("question_type", "answer_type", *(f"metadata.{name}" for name in _MATHVISTA_KINDS)),
     )
-    breakdown = ("question_type", "answer_type", "category", "task", "context", "grade", "skills")
+    breakdown = ("question_type", "answer_type", *_MATHVISTA_KINDS)
 
     def letter(self, row: Mapping[str, Any], choices: Mapping[str, str] | None) -> str | None:
-        """The letter of the option with the answer's text."""
+        """The letter of the option with the answer's text, even where that looks like another one's letter."""
         answer = str(self.value(row, "answer"))
-        return next((letter for letter, text in (choices or {}).items() if text == answer), None)
+        same = (letter for letter, text in (choices or {}).items() if text == answer)
+        return next(same, None) or super().letter(row, choices)
 
     def text(self, row: Mapping[str, Any]) -> str:
         """The question, its unit and the wanted places."""
@@ -58,15 +61,11 @@ class MathVista(TableBenchmark):
         return "\n".join(lines)
 
     def tolerance(self, row: Mapping[str, Any]) -> float | None:
-        """Half a unit of the last wanted place."""
-        if row["answer_type"] != "float" or row["precision"] is None:
+        """Half a unit of the last wanted place, relative to the truth; None for a truth of zero."""
+        if row["answer_type"] != "float" or row["precision"] is None or not float(row["answer"]):
             return None
-        return relative(0.5 * 10 ** -int(row["precision"]), row["answer"])
-
-    def meta(self, row: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
-        """With what the leaderboard breaks down by, out of ``metadata``."""
-        nested = row.get("metadata") or {}
-        return meta | {key: nested[key] for key in self.breakdown if nested.get(key) is not None}
+        # Just half a unit is accepted, in spite of rounding.
+        return 0.5 * 10 ** -int(row["precision"]) / abs(float(row["answer"])) * (1 + 1e-9)
 
 
 class MathVision(TableBenchmark):
@@ -104,7 +103,8 @@ class MathVerse(TableBenchmark):
 
     Rule (the leaderboard's "w/o" score, evaluation/score_answer_s2.py): a language model extracts the answer, another
     call says whether it matches; accuracy over all five versions, and by version and subject. Here: the box, the
-    verifier. Where the text is empty (Vision Only), the question says that it is in the image.
+    verifier. Where the text is empty (Vision Only), the question says that it is in the image. A problem's versions are
+    one group, since an interval has to know that they are not independent.
     """
 
     name = "mathverse"
@@ -114,30 +114,15 @@ class MathVerse(TableBenchmark):
         id="sample_index",
         written=True,
         more=("problem_version", "question_type"),
-        meta=("problem_version", "problem_index", "question_type"),
+        meta=("problem_version", "problem_index", "question_type", "metadata.subject"),
     )
+    multiple_choice = ("question_type", "multi-choice")
+    group_column = "problem_index"
     breakdown = ("problem_version", "subject")
 
     def text(self, row: Mapping[str, Any]) -> str:
         """The question, or where it stands."""
         return super().text(row).strip() or "Answer the question that stands in the image."
-
-    def choices(self, row: Mapping[str, Any]) -> dict[str, str] | None:
-        """The options in the text; an open question may mention points A and B."""
-        return super().choices(row) if row["question_type"] == "multi-choice" else None
-
-    def letter(self, row: Mapping[str, Any], choices: Mapping[str, str] | None) -> str | None:
-        """The right option's letter, for multiple choice only."""
-        return super().letter(row, choices) if row["question_type"] == "multi-choice" else None
-
-    def group(self, row: Mapping[str, Any]) -> str | None:
-        """The problem: its five versions are not independent, and an interval has to know."""
-        return str(row["problem_index"])
-
-    def meta(self, row: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
-        """With the subject, out of ``metadata``."""
-        subject = (row.get("metadata") or {}).get("subject")
-        return meta | ({"subject": subject} if subject else {})
 
 
 class MathVerseVisionOnly(MathVerse):
@@ -170,12 +155,7 @@ class LogicVista(TableBenchmark):
     columns = Columns(image=("image", "imagename"), written=True, id="id", meta=("skill", "broad_capability"))
     breakdown = ("skill",)
 
-    def value(self, row: Mapping[str, Any], names: Names) -> Any:
-        """As always, with image names looked up in ``images/``."""
-        value = super().value(row, names)
-        return f"images/{value}" if self.present[names] == "imagename" else value
-
-    def instruction(self, row: Mapping[str, Any], multiple_choice: bool) -> str:
+    def instruction(self, row: Mapping[str, Any], letter: str | None) -> str:
         """Every question is one of options, and a few have several right ones."""
         return BOXED_LETTERS
 
@@ -195,7 +175,7 @@ class MMK12(TableBenchmark):
     columns = Columns(image="image", id="id", written=True, meta=("subject",))
     breakdown = ("subject",)
 
-    def instruction(self, row: Mapping[str, Any], multiple_choice: bool) -> str:
+    def instruction(self, row: Mapping[str, Any], letter: str | None) -> str:
         """Every question is multiple choice."""
         return BOXED_LETTER
 
@@ -205,7 +185,8 @@ class SparkData(TableBenchmark):
 
     Schema (internlm/Spark-Data; github.com/InternLM/Spark, Evaluation/evaluation.py): a JSON list of rows with
     ``dataset`` (the benchmark's name), ``problem`` (options in it), ``answer`` (a text or a number), ``image_path``
-    (null for none). Give the folder with both files, or one file; image paths are relative to it.
+    (null for none). Give the folder with both files, or one file; image paths are relative to it or those of another
+    machine, whose ends are looked up there and in what ``--images`` names.
 
     Rule (Evaluation/calculate_acc.py): the first box of the response, equal to the answer by math-verify, by a legacy
     comparison, or as a string; accuracy by ``dataset``, and the mean of these accuracies. Here: the last box and

@@ -144,6 +144,30 @@ def test_dynamath_groups_variants_of_all_splits(make, text_of) -> None:
 
 
 @pytest.mark.parametrize(
+    ("truth", "answer", "correct", "reason"),
+    [
+        ("1234.5644", "1234.56", False, "0.0044 off, though rounded rightly to six digits"),
+        ("1234.5644", "x = 1234.56", False, "the same as an equation"),
+        ("1234.5644", "1234.56 cm", False, "the same with a unit"),
+        ("1234.5644", "\\approx 1234.56", False, "the same as an approximation"),
+        ("1234.5644", "1234.5654", True, "0.001 off"),
+        ("1234.5644", "1234.5655", False, "0.0011 off"),
+        ("1234.5644", "12345644/10000", True, "a fraction"),
+        ("0.333", "1/3", True, "a fraction within the tolerance"),
+        ("100", "10^2", True, "an expression"),
+        ("100", "99.5+0.5", True, "a sum"),
+        ("-1.5", "-\\frac{3}{2}", True, "below zero"),
+    ],
+)
+def test_dynamath_accepts_a_thousandth_and_no_more(
+    truth: str, answer: str, correct: bool, reason: str, make, samples
+) -> None:
+    benchmark = make("dynamath", [samples["dynamath"][0] | {"ground_truth": truth}])
+    (question,) = benchmark.questions
+    assert asyncio.run(benchmark.score(question, f"So \\boxed{{{answer}}}")).correct == correct, reason
+
+
+@pytest.mark.parametrize(
     ("row", "answer", "correct", "reason"),
     [
         (0, "2.0944", True, "the number"),

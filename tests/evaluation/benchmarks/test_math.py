@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -117,7 +119,7 @@ def test_mmlu_keeps_the_stem_subjects_only(make) -> None:
 
 
 def test_mmlu_refuses_an_answer_that_counts_no_option(make, samples) -> None:
-    with pytest.raises(ValueError, match="answer must count an option from 0, got 4 for 'Q1"):
+    with pytest.raises(ValueError, match=r"mmlu_stem: row 0 of .*: answer must count an option from 0, got 4"):
         list(make("mmlu_stem", [samples["mmlu_stem"][0] | {"answer": 4}]).questions)
 
 
@@ -177,3 +179,62 @@ def test_spark_data_reads_numbers_and_local_images_and_averages_over_data_sets(
     figures = benchmark.aggregate(scored(benchmark, [boxed("4"), boxed("4"), boxed("B"), boxed("17")]))
     assert figures["accuracy/dataset=MathVista"] == pytest.approx(2 / 3) and figures["accuracy/dataset=GSM8K"] == 0.0
     assert figures["mean_accuracy"] == pytest.approx(1 / 3) and figures["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "correct", "reason"),
+    [
+        ("140°", "D", True, "the truth is an option's text"),
+        ("140°", "B", False, "another letter"),
+        ("140", "D", True, "an option's value"),
+        ("(D)", "D", True, "a letter in brackets"),
+        ("(D)", "140°", True, "the option's text for a letter in brackets"),
+        ("(D)", "A", False, "another letter than that in brackets"),
+        ("\\boxed{D}", "D", True, "a letter in a box"),
+        ("AD", "A, D", True, "two letters"),
+        ("A, D", "DA", True, "two letters in another order"),
+        ("AD", "A", False, "one of two"),
+        ("AD", "140°", False, "the text of one of two"),
+    ],
+)
+def test_truths_in_every_form_keep_their_options(
+    truth: str, answer: str, correct: bool, reason: str, make, samples
+) -> None:
+    benchmark = make("mathverse", [samples["mathverse"][0] | {"answer": truth}])
+    (question,) = benchmark.questions
+    assert question.choices == {"A": "40°", "B": "60°", "C": "120°", "D": "140°"}
+    assert asyncio.run(benchmark.score(question, boxed(answer))).correct == correct, reason
+
+
+def test_spark_data_finds_the_images_of_another_machine(tmp_path: Path, images_in) -> None:
+    row = {"dataset": "MathVista", "problem": "How many?", "answer": 4}
+    paths = [
+        "/mnt/home/someone/data/mathvista/1.png",
+        "mathvista/1.png",
+        "file:///x/mathvista/1.png",
+    ]
+    data, images = tmp_path / "data", tmp_path / "elsewhere"
+    (images / "mathvista").mkdir(parents=True)
+    data.mkdir()
+    Image.new("L", (2, 2)).save(images / "mathvista" / "1.png")
+    picture = (images / "mathvista" / "1.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("mathvista/1.png", picture)
+    (data / "a.json").write_text(json.dumps([row | {"image_path": path} for path in paths]))
+    for where in (images, tmp_path / "images.zip"):
+        questions = list(load("spark_data", data / "a.json", images=[where]).questions)
+        assert [images_in(question) for question in questions] == [[picture]] * len(paths)
+    with pytest.raises(FileNotFoundError, match=r"mathvista/1\.png does not exist: .* with --images"):
+        list(load("spark_data", data / "a.json").questions)
+    # Without the option: what lies beside the rows.
+    shutil.move(images / "mathvista", data)
+    assert len(list(load("spark_data", data / "a.json").questions)) == len(paths)
+
+
+@pytest.mark.parametrize("value", ["iVBORw0KGgo" * 1000, "data:image/png;base64," + "iVBORw0KGgo" * 1000])
+def test_an_image_that_is_no_path_is_not_printed_whole(tmp_path: Path, value: str) -> None:
+    row = {"dataset": "d", "problem": "p", "answer": 1, "image_path": value}
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    with pytest.raises(FileNotFoundError, match="does not exist") as error:
+        list(load("spark_data", tmp_path / "a.json").questions)
+    assert len(str(error.value)) < 300

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_verl.evaluation.benchmarks.multiple_choice import score_choice
+from spark_verl.evaluation.benchmarks.multiple_choice import right_option, score_choice
 from spark_verl.reward.choices import option_letter
 from spark_verl.reward.text import canonical, squash
 
@@ -79,3 +79,35 @@ def test_the_text_of_a_wrong_option_is_never_right(options: list[str], data: st.
     if found.correct:
         same = squash(canonical(choices[named])).casefold() == squash(canonical(choices[truth])).casefold()
         assert named == truth or same or option_letter(canonical(choices[named])) == truth
+
+
+@pytest.mark.parametrize(
+    ("options", "truth", "letter", "reason"),
+    [
+        (PLAIN, "B", "B", "the letter"),
+        (PLAIN, "(B)", "B", "in brackets"),
+        (PLAIN, " [B] ", "B", "in other brackets"),
+        (PLAIN, "B.", "B", "with a full stop"),
+        (PLAIN, "B. 60°", "B", "letter and text"),
+        (PLAIN, "Option B", "B", "in words"),
+        (PLAIN, "\\text{B}", "B", "in LaTeX"),
+        (PLAIN, "60°", "B", "the text"),
+        (PLAIN, "60^\\circ", "B", "the text in LaTeX"),
+        (PLAIN, "60", "B", "the value of one option"),
+        (PLAIN, "no correct answer", "C", "other capitals"),
+        (PLAIN, "50°", None, "no option"),
+        (PLAIN, "F", None, "no option's letter"),
+        (PLAIN, "AB", "A, B", "two letters"),
+        (PLAIN, "A and C", "A, C", "two letters in words"),
+        (PLAIN, "CAB", None, "a word of such letters"),
+        (DIRECTIONS, "45°", None, "fits every option"),
+        (PAIRS, "{4000, 3000}", None, "fits two options"),
+        (ROMAN, "I", "A", "a text that looks like a letter"),
+        (LETTERS, "A", "A", "a letter first of all"),
+        (CASES, "H", "B", "capitals tell options apart"),
+        (["DE", "AB"], "AB", "B", "a text that looks like two letters"),
+        (POLAR, "No", "B", "the very text, though another starts with it"),
+    ],
+)
+def test_right_option(options: list[str], truth: str, letter: str | None, reason: str) -> None:
+    assert right_option(truth, dict(zip("ABCDE", options, strict=False))) == letter, reason

@@ -16,7 +16,7 @@ from spark_verl.evaluation.benchmarks.multiple_choice import (
     options_of,
     written_options,
 )
-from spark_verl.evaluation.benchmarks.phrasing import images_of, marked_message, user_message
+from spark_verl.evaluation.question import images_of, marked_message, user_message
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,22 @@ def test_rows_are_scored_as_in_training(changes, response, correct, status, reas
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompt": [{"role": "user", "content": "no mark"}]}, "row 0 of .* has 1 images, but 0 <image> marks"),
-        ({"prompt": [{"role": "user", "content": "<image><image>?"}]}, "row 0 of .* has 1 images, but 2 <image> marks"),
-        (row(None), "row 0 of .* has ground truth None for 'spark_digits'"),
+        ({"prompt": [{"role": "user", "content": "no mark"}]}, "row 0 of .*: 1 images, but 0 <image> marks"),
+        ({"prompt": [{"role": "user", "content": "<image><image>?"}]}, "row 0 of .*: 1 images, but 2 <image> marks"),
+        (row(None), "row 0 of .*: reward_model has ground truth 'None' for 'spark_digits'"),
+        (row(""), "row 0 of .* has ground truth '' for"),
+        (row([]), r"row 0 of .* has ground truth '\[\]' for"),
+        (row(float("nan")), "row 0 of .* has ground truth 'nan' for"),
         (row("9", "spark/pairwise"), "row 0 of .* has ground truth '9' for 'spark/pairwise'"),
+        ({"prompt": [{"role": "user", "content": None}]}, "row 0 of .*: AttributeError: 'NoneType'"),
+        ({"extra_info": "9"}, "row 0 of .*: AttributeError: 'str'"),
+        ({"prompt": "9"}, "row 0 of .*: TypeError: string indices"),
     ],
-    ids=["too few marks", "too many marks", "no truth", "no label"],
-)
+    ids=[
+        "too few marks", "too many marks", "no truth", "empty truth", "no truths", "truth that is NaN", "no label",
+        "message without content", "extra_info as text", "prompt as text",
+    ],
+)  # fmt: skip
 def test_rows_that_cannot_be_asked_are_named(changes: dict, message: str, make, samples) -> None:
     with pytest.raises(ValueError, match=message):
         list(make("verl", [samples["verl"][0] | changes]).questions)

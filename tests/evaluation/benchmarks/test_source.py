@@ -135,7 +135,11 @@ def write_text(folder: Path, name: str, text: str) -> Path:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda f: f / "nothing", FileNotFoundError, "nothing does not exist: local_path must be a file or a folder"),
+        (
+            lambda f: f / "nothing",
+            FileNotFoundError,
+            r"nothing does not exist: give a file or a folder \(--benchmark NAME=PATH\)",
+        ),
         (lambda f: write_text(f, "a.csv", "a,b"), ValueError, r"a\.csv has an unknown format: give a \.parquet"),
         (lambda f: write_text(f, "a.json", '["x"]'), ValueError, "must hold a list of rows or a mapping"),
         (lambda f: write_text(f, "a.json", '{"x": 1}'), ValueError, "must hold a list of rows or a mapping"),
@@ -161,12 +165,12 @@ def test_the_hub_is_read_by_id_configuration_and_split(tmp_path: Path) -> None:
 )
 def test_without_the_hub_the_error_says_how_to_go_on(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    with pytest.raises(OSError, match="cannot read nobody/no-such-set from the hub .*download it and give local_path"):
+    with pytest.raises(OSError, match=r"cannot read nobody/no-such-set from the hub .*download it and give its folder"):
         read(source)
 
 
 def test_benchmarks_without_a_hub_copy_ask_for_a_path() -> None:
-    with pytest.raises(ValueError, match="no copy on the hub: give local_path"):
+    with pytest.raises(ValueError, match="no copy on the hub: give its file or folder"):
         load("digits")
 
 
@@ -183,5 +187,53 @@ def test_rows_are_converted_only_when_asked_for(tmp_path: Path) -> None:
 def test_a_row_that_lacks_a_column_is_named(tmp_path: Path) -> None:
     full = {"dataset": "d", "problem": "p", "answer": 1, "image_path": None}
     (tmp_path / "a.json").write_text(json.dumps([full, {"dataset": "d", "problem": "p", "image_path": None}]))
-    with pytest.raises(ValueError, match=r"spark_data: row 1 of .*a\.json has no 'answer', only"):
+    with pytest.raises(ValueError, match=r"spark_data: row 1 of .*a\.json: no 'answer', only"):
         list(load("spark_data", tmp_path / "a.json").questions)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order mark"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["unix", "windows"])
+def test_texts_may_hold_what_python_takes_for_the_end_of_a_line(
+    tmp_path: Path, name: str, mark: bytes, end: str
+) -> None:
+    rows = [{"question": "one\u2028\u2029\u0085two", "answer": "ü"}, {"question": "\u2028", "answer": "4"}]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    text = end.join([*lines, ""]) if name != "a.json" else f"[{f',{end}'.join(lines)}]"
+    (tmp_path / name).write_bytes(mark + text.encode())
+    assert list(read(TEST, tmp_path / name).table) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"a": 1}\n\n{"a": \n', r"a\.jsonl, line 3, column 7: Expecting value"),
+        ("a.jsonl", b'{"a": 1} {"a": 2}\n', r"a\.jsonl, line 1, column 10: Extra data"),
+        ("a.jsonl", b"[1]\n", "must hold a list of rows"),
+        ("a.json", b'[{"a": 1},\n {"a": 2\n]', r"a\.json, line 3, column 1: Expecting ',' delimiter"),
+        ("a.json", b"", r"a\.json, line 1, column 1: Expecting value"),
+        ("a.json", b"[" * 100_000, r"a\.json, line 1: .*recursion"),
+        ("a.json", b"[" + b"1" * 5000 + b"]", r"a\.json, line 1: .*limit"),
+        ("a.jsonl", b'{"a": "\xff"}\n', r"a\.jsonl is not text in UTF-8: .*0xff"),
+        ("a.json", '[{"a": 1}]'.encode("utf-16"), r"a\.json is not text in UTF-8"),
+        ("a.parquet", b"no parquet", r"a\.parquet is no parquet file"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_with_file_and_line(tmp_path: Path, name, content, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        read(TEST, tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"question": [], "answer": []}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet has no rows"):
+        read(TEST, tmp_path / "a.parquet")
+
+
+def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("nothing here")
+    with pytest.raises((ValueError, OSError), match=tmp_path.name) as error:
+        read(TEST, tmp_path)
+    assert "\n" not in str(error.value)
