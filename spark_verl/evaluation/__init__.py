@@ -9,7 +9,7 @@ A question goes through these modules in this order; none imports one that stand
 ``judging.py``        judge and reflection prompts in the words of training, P(Yes) from log-probabilities
 ``session.py``        one question under one strategy: samples, judgements, cost
 ``strategies.py``     single, reflect, majority, best_of_n, weighted_vote
-``connection.py``     the options, checks, server and client that both commands share; ``arguments.py``: their types
+``connection.py``     the options, checks, server and client that both commands share
 ``results.py``        one line for each question and strategy, resumed after a kill
 ``runner.py``         what is left to ask; many questions at a time
 ``figures.py``        accuracies, costs, equal tokens; figures as text

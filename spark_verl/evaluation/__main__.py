@@ -24,7 +24,7 @@ import datasets
 from spark_verl.data.errors import UsageError
 from spark_verl.evaluation import benchmarks as registry
 from spark_verl.evaluation import connection, figures, judge_quality
-from spark_verl.evaluation.arguments import COUNT, Options, Parser
+from spark_verl.evaluation.connection import COUNT, Options, Parser
 from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.results import ResultsFile, read_results
 from spark_verl.evaluation.runner import Todo, left_to_do, run

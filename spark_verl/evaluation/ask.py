@@ -18,9 +18,9 @@ from pathlib import Path
 
 from spark_verl.data.errors import UsageError
 from spark_verl.evaluation import connection
-from spark_verl.evaluation.arguments import Parser
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.benchmarks.source import Rows
+from spark_verl.evaluation.connection import Parser
 from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.session import Session

@@ -1,4 +1,4 @@
-"""Where the model is asked: the options that both commands share, a server for a model folder, a client."""
+"""What both commands share: their options, a server for a model folder, a client, errors of one line."""
 
 from __future__ import annotations
 
@@ -8,22 +8,58 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import openai
 
 from spark_verl.checks.model import check_model
 from spark_verl.data.errors import UsageError
-from spark_verl.evaluation.arguments import COUNT, Options, number
 from spark_verl.evaluation.client import Client, Sampling, ServerGoneError
 from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.server import SERVED_NAME, Server, ServerError
 from spark_verl.evaluation.session import Context
-from spark_verl.options import NOT_NEGATIVE, POSITIVE, Allowed, brief
+from spark_verl.options import NOT_NEGATIVE, POSITIVE, Allowed, at_least, brief
 from spark_verl.vocabulary import LabelForm, Source
 
+Options = Sequence[tuple[str, Callable[[str], Any] | tuple[str, ...], Any, str]]
+"""Name (or names, with a space between), type or choices, default, and what it is."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are raised, in one line, instead of printed after the usage."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise an error of one line."""
+        raise UsageError(f"{message} (--help lists the options)")
+
+    def add_options(self, title: str, options: Options, **defaults: Any) -> None:
+        """Add a group of options; ``defaults`` stand in for those of the table."""
+        group = self.add_argument_group(title)
+        for names, kind, default, text in options:
+            allowed: dict[str, Any] = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+            group.add_argument(*names.split(), default=default, help=text, **allowed)
+        self.set_defaults(**defaults)
+
+
+def number(kind: type[int] | type[float], allowed: Allowed) -> Callable[[str], float]:
+    """The type of an option that is a number of this kind within limits."""
+
+    def read(text: str) -> float:
+        value = kind(text)
+        if not allowed.holds(value):
+            raise argparse.ArgumentTypeError(f"must {allowed.words}, got {brief(text)}")
+        return value
+
+    read.__name__ = kind.__name__  # which argparse names where it is no number at all
+    return read
+
+
+COUNT = number(int, at_least(1))
 _FORMS = tuple(form.value for form in LabelForm if form.labels)
 _TEMPERATURE = number(float, Allowed("be between 0 and 2", lambda value: 0 <= value <= 2))
 _NUCLEUS = number(float, Allowed("be above 0 and at most 1", lambda value: 0 < value <= 1))

@@ -284,7 +284,7 @@ def own_answers(items: Sequence[Judged], path: Path) -> bool:
         if len(values):
             # Each kind sums to 1, or the rarer one could not be seen.
             weights, text = np.full(len(values), 1 / len(values)), f"own {name} answers (n={len(values)})"
-            axes.hist(values, BINS, (0, 1), weights=weights, color=colour, alpha=0.6, label=text)
+            axes.hist(values, BINS, range=(0, 1), weights=weights, color=colour, alpha=0.6, label=text)
     axes.set(xlim=(0, 1), xlabel="P(right) by the model itself", ylabel="share")
     axes.legend(fontsize=8, loc="upper center")
     canvas.savefig(path, dpi=150)

@@ -11,6 +11,8 @@ import argparse
 import os
 import sys
 
+from pydantic import ValidationError
+
 from spark_verl.checks.model import check_model
 from spark_verl.compat.vllm_cpu import alias_vllm_distribution
 
@@ -44,16 +46,23 @@ def main() -> int:
     try:
         model = check_model(options.model)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _refuse(error)
     on_gpu = ["--tensor-parallel-size", options.gpus, "--dtype", "bfloat16"]
     if options.device == "cpu":
         os.environ.update(CPU_ENVIRONMENT | os.environ)
     sys.argv = ["vllm", "serve", model, *_ALWAYS, *(_CPU if options.device == "cpu" else on_gpu), *options.more]
-    from vllm.entrypoints.cli.main import main as vllm  # a module that takes half a minute
+    from vllm.entrypoints.cli.main import main as serve  # takes half a minute
 
-    vllm()
+    try:
+        serve()
+    except ValidationError as error:  # a combination of options that vLLM refuses, such as too long a context
+        return _refuse(f"{model}: {error.errors()[0]['msg'].partition('. ')[0]}")
     return 0
+
+
+def _refuse(reason: object) -> int:
+    print(f"error: {reason}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

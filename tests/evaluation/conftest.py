@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+from pathlib import Path
 
 import pytest
 from rule_server import RuleServer
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, Qwen2Config
 
 from spark_verl.evaluation import benchmarks
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark
@@ -63,3 +67,22 @@ def run_strategy(sums, client_options):
             return session, final, server.requests
 
     return go
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    """A folder that looks like a small model; vLLM finds out only when it reads the weights."""
+    folder = tmp_path / "model"
+    sizes = {"vocab_size": 8, "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
+    config = Qwen2Config(
+        **sizes,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        max_position_embeddings=128,
+        architectures=["Qwen2ForCausalLM"],
+    )
+    config.save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+    return folder

@@ -10,8 +10,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rule_server import Reply, RuleServer
-from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
 
 from spark_verl.evaluation.__main__ import main
 from spark_verl.evaluation.results import ResultsFile, read_results
@@ -142,18 +140,6 @@ def test_wrong_command_lines_are_one_line_errors(data, tmp_path, capsys, argumen
         assert main([*line, *arguments] if arguments[0].startswith("-") else [*arguments, *line]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and error.startswith("error: ") and error.count("\n") == 0
-
-
-@pytest.fixture
-def model(tmp_path) -> Path:
-    """A folder that looks like a model; vLLM would need a minute to find out that it is none."""
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text('{"model_type": "qwen2"}')
-    (folder / "model.safetensors").write_bytes(b"")
-    words = Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))
-    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(folder)
-    return folder
 
 
 def on_folder(model, data, tmp_path, *more: str) -> list[str]:

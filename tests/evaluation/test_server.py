@@ -65,6 +65,15 @@ def test_it_is_served_as_the_script_serves_it(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow  # vLLM takes half a minute until it looks at its options
+def test_what_vllm_refuses_is_one_line(model, monkeypatch):
+    monkeypatch.setenv("VERL_PLATFORM", "cpu")
+    command = [sys.executable, "-m", "spark_verl.evaluation.vllm_serve", "--device", "cpu", str(model)]
+    done = subprocess.run([*command, "--max-model-len", "1000000"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "max_model_len (1000000) is greater than" in done.stderr.splitlines()[-1]
+
+
 def test_a_server_that_dies_shows_the_end_of_its_log(tmp_path):
     with pytest.raises(ServerError, match="(?s)exit code 1.*the folder is broken"):
         Dying("m", log=tmp_path / "server.log").__enter__()

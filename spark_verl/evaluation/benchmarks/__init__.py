@@ -36,6 +36,7 @@ from spark_verl.evaluation.benchmarks import (  # noqa: F401
     visual_math,
 )
 from spark_verl.evaluation.benchmarks.benchmark import REGISTRY, Benchmark
+from spark_verl.evaluation.benchmarks.source import read
 
 __all__ = ["REGISTRY", "Benchmark", "load", "names"]
 
@@ -67,4 +68,5 @@ def load(
     """
     if name not in REGISTRY:
         raise ValueError(f"unknown benchmark {name!r}: choose from {names()}")
-    return REGISTRY[name].load(local_path, limit, images)
+    benchmark = REGISTRY[name]
+    return benchmark(read(benchmark.source, local_path, images), limit)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from spark_verl.evaluation.benchmarks.multiple_choice import score_choice
-from spark_verl.evaluation.benchmarks.source import Rows, Source, read
+from spark_verl.evaluation.benchmarks.source import Rows, Source
 from spark_verl.evaluation.question import Question, user_message
 from spark_verl.reward import Verdict, averify, parse_judgement
 from spark_verl.vocabulary import LabelForm, Status
@@ -54,13 +53,6 @@ class Benchmark:
         self.rows = rows
         self.limit = limit
         self.present = self._present_columns()
-
-    @classmethod
-    def load(
-        cls, local_path: str | Path | None = None, limit: int | None = None, images: Sequence[str | Path] = ()
-    ) -> Benchmark:
-        """Open the benchmark; see :func:`spark_verl.evaluation.benchmarks.load`."""
-        return cls(read(cls.source, local_path, images), limit)
 
     def _present_columns(self) -> dict[Names, str]:
         """The name that is there for every required column."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.exceptions import DatasetsError
 from huggingface_hub import hf_hub_download
 
 from spark_verl.data.sources import open_parquet
@@ -102,7 +103,7 @@ def read(source: Source, local_path: str | Path | None = None, images: Sequence[
     path = None if local_path is None else Path(local_path).expanduser()
     try:
         table, where, folder = _read_hub(source) if path is None else _read_path(source, path)
-    except datasets.exceptions.DatasetsError as error:
+    except DatasetsError as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise ValueError(f"{path or source.path} cannot be read: {brief(reason)}") from error
     return Rows(table, where, folder, tuple(map(open_store, [*([folder] if folder else []), *images])))
@@ -157,7 +158,7 @@ def _present(wanted: Sequence[str], known: Sequence[str], what: str, path: Path)
     raise ValueError(f"{path} has no {what} {missing[0]!r}, only {sorted(known)}")
 
 
-def _read_files(paths: Sequence[Path]) -> datasets.Dataset | list[Mapping[str, Any]]:
+def _read_files(paths: Sequence[Path]) -> datasets.Dataset | list[Any]:
     if len(paths) > 1:
         return [row for path in paths for row in _json_rows(path)]
     kind = paths[0].suffix.lower()
@@ -171,7 +172,7 @@ def _read_files(paths: Sequence[Path]) -> datasets.Dataset | list[Mapping[str, A
     raise ValueError(f"{paths[0]} has an unknown format: give a .parquet, .json, .jsonl or .ndjson file, or a folder")
 
 
-def _json_rows(path: Path) -> list[Mapping[str, Any]]:
+def _json_rows(path: Path) -> list[Any]:
     """JSON lines, a list of rows as it is, or of a mapping from ids to rows the rows with their id added.
 
     The json module, not datasets: these files mix strings and numbers in one column, which a table cannot hold.
@@ -181,15 +182,19 @@ def _json_rows(path: Path) -> list[Mapping[str, Any]]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text in UTF-8: {error}") from error
     if path.suffix.lower() == ".json":
-        content = _parse(text, path)
+        content: Any = _parse(text, path)
         if isinstance(content, Mapping) and all(isinstance(row, Mapping) for row in content.values()):
             content = [{"id": key, **row} for key, row in content.items()]
     else:
         # Only "\n" ends a line: what else str.splitlines takes for an end may stand inside a JSON text.
         content = [_parse(line, path, above) for above, line in enumerate(text.split("\n")) if line.strip()]
-    if isinstance(content, list) and all(isinstance(row, Mapping) for row in content):
-        return content
-    raise ValueError(f"{path} must hold a list of rows or a mapping from ids to rows")
+    rows = content if isinstance(content, list) else [None]
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise ValueError(
+                f"{path} must hold a list of rows or a mapping from ids to rows: row {number} is no mapping"
+            )
+    return rows
 
 
 def _parse(text: str, path: Path, above: int = 0) -> Any:
