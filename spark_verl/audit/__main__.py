@@ -61,8 +61,12 @@ def parser() -> Parser:
     # In training verdicts are sampled as answers are.
     new.add_options("asking", connection.ASKING, judge_temperature=1.0)
     # Self-reward shows the judge bare answers only.
-    new.add_options("judge", [option for option in connection.JUDGE if option[0] != "--judge_source"])
-    new.set_defaults(judge_source="answer")
+    words = [
+        (name.replace("--label_form", "--label_form --label-form"), kind, default, text)
+        for name, kind, default, text in connection.JUDGE
+        if name != "--judge_source"
+    ]
+    new.add_options("judge", words, judge_source="answer")
     return new
 
 

@@ -103,15 +103,18 @@ def figures(found: Sequence[Audited], config: SelfRewardConfig, seed: int = 0) -
     """
     groups = [each.group for each in found]
     draws = Bootstrap([group.question for group in groups], seed)
-    by_class = {kind: cross_fitted(groups, partial(class_rewards, kind)) for kind in SelfRewardKind}
+    rewards = {kind: cross_fitted(groups, partial(class_rewards, kind)) for kind in SelfRewardKind}
+    classes = [each for group in groups for each in group.classes]
+    of_classes = draws.of_parts([number for number, group in enumerate(groups) for _ in group.classes])
+    right = np.array([each.right for each in classes], dtype=bool)
     return {
-        "questions": draws.times.shape[1],
+        "questions": draws.questions,
         **_answers(found, draws),
-        **_judge(groups, draws),
-        **_rewards(groups, by_class, draws),
-        "picks": _picks(found, by_class, draws),
+        **_judge(classes, right, of_classes),
+        **_rewards(groups, rewards, draws),
+        "picks": _picks(found, rewards, draws),
         "calibration": {
-            kind.value: _calibration(groups, by_class[kind], draws)
+            kind.value: _calibration(np.array(sum(rewards[kind], [])), right, of_classes)
             for kind in (SelfRewardKind.POSTERIOR, SelfRewardKind.JUDGE)
         },
         "cost": _cost(found, draws),
@@ -141,7 +144,7 @@ def _answers(found: Sequence[Audited], draws: Bootstrap) -> dict[str, Any]:
     return samples | groups | {"right_per_question": np.bincount(right, minlength=max(sizes) + 1).tolist()}
 
 
-def _judge(groups: Sequence[ScoredGroup], draws: Bootstrap) -> dict[str, Any]:
+def _judge(classes: Sequence[AnswerClass], right: np.ndarray, draws: Bootstrap) -> dict[str, Any]:
     """How the verdicts compare with the truth.
 
     An error is *systematic* as far as it repeats when the same answer is judged again, and random as far as it does
@@ -158,49 +161,28 @@ def _judge(groups: Sequence[ScoredGroup], draws: Bootstrap) -> dict[str, Any]:
         ``repeating``, ``again``; ``unreadable``: share of the verdicts; ``not_asked``: share of the answers that could
         not be asked about (too long a prompt); ``yes``: how many right and wrong answers have 0, 1, .. Yes.
     """
-    rows = []
-    for group in groups:
-        row = dict.fromkeys(("yes_r", "read_r", "yes_w", "read_w", "asked", "e", "n", "pairs", "classes", "mute"), 0.0)
-        for each in group.classes:
-            side = "r" if each.right else "w"
-            row[f"yes_{side}"] += each.yes
-            row[f"read_{side}"] += each.read
-            row["asked"] += each.asked
-            row["classes"] += 1
-            row["mute"] += not each.asked
-            if each.read > 1:
-                wrong = each.read - each.yes if each.right else each.yes
-                row["e"] += wrong
-                row["n"] += each.read
-                row["pairs"] += wrong * (wrong - 1) / (each.read - 1)
-        rows.append(row)
-    column = {name: [row[name] for row in rows] for name in rows[0]}
-    tpr, fpr = draws.ratio(column["yes_r"], column["read_r"]), draws.ratio(column["yes_w"], column["read_w"])
-    error, pairs = draws.ratio(column["e"], column["n"]), draws.ratio(column["pairs"], column["n"])
-    read = np.add(column["read_r"], column["read_w"])
-    judged = [each for group in groups for each in group.classes]
-    most = max((each.asked for each in judged), default=0)
+    yes, read, asked = np.array([(each.yes, each.read, each.asked) for each in classes], dtype=int).reshape(-1, 3).T
+    tpr, fpr = draws.ratio(yes * right, read * right), draws.ratio(yes * ~right, read * ~right)
+    wrong, repeated = np.where(right, read - yes, yes), read > 1
+    error = draws.ratio(wrong * repeated, read * repeated)
+    pairs = draws.ratio(wrong * (wrong - 1) / np.maximum(read - 1, 1) * repeated, read * repeated)
+    correlated = divide(pairs - error**2, error - error**2)
     return {
-        **_intervals(int(sum(column["read_r"])), tpr=tpr),
-        **_intervals(int(sum(column["read_w"])), fpr=fpr),
+        **_intervals(int(read[right].sum()), tpr=tpr),
+        **_intervals(int(read[~right].sum()), fpr=fpr),
         **_intervals(int(read.sum()), youden=tpr - fpr),
-        **_intervals(
-            int(sum(column["n"])),
-            error=error,
-            repeating=divide(pairs - error**2, error - error**2),
-            again=divide(pairs, error),
-        ),
-        **_intervals(int(sum(column["asked"])), unreadable=1 - draws.ratio(read, column["asked"])),
-        **_intervals(len(judged), not_asked=draws.ratio(column["mute"], column["classes"])),
+        **_intervals(int(read[repeated].sum()), error=error, repeating=correlated, again=divide(pairs, error)),
+        **_intervals(int(asked.sum()), unreadable=1 - draws.ratio(read, asked)),
+        **_intervals(len(classes), not_asked=draws.ratio(asked == 0)),
         "yes": {
-            name: np.bincount([e.yes for e in judged if e.read and e.right is truth], minlength=most + 1).tolist()
+            name: np.bincount(yes[(right == truth) & (read > 0)], minlength=max(asked, default=0) + 1).tolist()
             for name, truth in (("right", True), ("wrong", False))
         },
     }
 
 
 def _rewards(
-    groups: Sequence[ScoredGroup], by_class: Mapping[SelfRewardKind, list[list[float]]], draws: Bootstrap
+    groups: Sequence[ScoredGroup], rewards: Mapping[SelfRewardKind, list[list[float]]], draws: Bootstrap
 ) -> dict[str, Any]:
     """How far rewards go with the truth within a question.
 
@@ -214,8 +196,8 @@ def _rewards(
     truths = [sample_truth(group) for group in groups]
     mixed = [len(set(truth.values())) > 1 for truth in truths]
     rho = {}
-    for kind, rewards in by_class.items():
-        given = [sample_rewards(group, of_classes) for group, of_classes in zip(groups, rewards, strict=True)]
+    for kind, of_groups in rewards.items():
+        given = [sample_rewards(group, of_classes) for group, of_classes in zip(groups, of_groups, strict=True)]
         rho[kind.value] = [
             correlation([*one.values()], [truth[session] for session in one]) if one else 0.0
             for one, truth in zip(given, truths, strict=True)
@@ -228,7 +210,7 @@ def _rewards(
 
 
 def _picks(
-    found: Sequence[Audited], by_class: Mapping[SelfRewardKind, list[list[float]]], draws: Bootstrap
+    found: Sequence[Audited], rewards: Mapping[SelfRewardKind, list[list[float]]], draws: Bootstrap
 ) -> dict[str, Any]:
     """One answer to each question, picked by its reward; what is equal shares the pick.
 
@@ -238,7 +220,7 @@ def _picks(
         and majority vote pick the same answer, over questions with any answer.
     """
     kinds = (SelfRewardKind.VOTE, SelfRewardKind.JUDGE, SelfRewardKind.POSTERIOR)
-    shares = {kind: [_favourites(rewards) for rewards in by_class[kind]] for kind in kinds}
+    shares = {kind: [_favourites(of_classes) for of_classes in rewards[kind]] for kind in kinds}
     right = [[bool(each.right) for each in one.group.classes] for one in found]
     accuracy = {
         kind.value: draws.ratio([float(np.dot(*pair)) for pair in zip(shares[kind], right, strict=True)])
@@ -260,7 +242,7 @@ def _favourites(scores: Sequence[float]) -> list[float]:
     return [each / sum(top) for each in top]
 
 
-def _calibration(groups: Sequence[ScoredGroup], rewards: Sequence[Sequence[float]], draws: Bootstrap) -> dict[str, Any]:
+def _calibration(rewards: np.ndarray, right: np.ndarray, draws: Bootstrap) -> dict[str, Any]:
     """Rewards of answers as probabilities, against how often the answers are right.
 
     Returns:
@@ -268,21 +250,12 @@ def _calibration(groups: Sequence[ScoredGroup], rewards: Sequence[Sequence[float
         distance between reward and frequency in bins of equal width (of a few answers it is above 0 however well the
         rewards are calibrated); ``bins``: the reliability table, empty bins left out.
     """
-    sums = np.zeros((len(groups), BINS, 3))
-    squares = np.zeros(len(groups))
-    for number, (group, of_classes) in enumerate(zip(groups, rewards, strict=True)):
-        for each, reward in zip(group.classes, of_classes, strict=True):
-            sums[number, min(int(reward * BINS), BINS - 1)] += (1, reward, bool(each.right))
-            squares[number] += (reward - bool(each.right)) ** 2
-    count, promised, kept = np.moveaxis(draws.total(sums.reshape(len(groups), -1)).reshape(-1, BINS, 3), 2, 0)
-    answers = int(count[0].sum())
-    filled = [b for b in range(BINS) if count[0, b]]
+    bins = np.minimum((rewards * BINS).astype(int), BINS - 1)
+    columns = (np.ones(len(rewards)), rewards, right)
+    count, promised, kept = (draws.total(np.eye(BINS)[bins] * each[:, None]) for each in columns)
+    ece = divide(np.abs(promised - kept).sum(axis=1), count.sum(axis=1))
     return {
-        **_intervals(
-            answers,
-            brier=divide(draws.total(squares), count.sum(axis=1)),
-            ece=divide(np.abs(promised - kept).sum(axis=1), count.sum(axis=1)),
-        ),
+        **_intervals(len(rewards), brier=draws.ratio((rewards - right) ** 2), ece=ece),
         "bins": [
             {
                 "low": b / BINS,
@@ -291,7 +264,7 @@ def _calibration(groups: Sequence[ScoredGroup], rewards: Sequence[Sequence[float
                 "reward": float(promised[0, b] / count[0, b]),
                 "right": float(kept[0, b] / count[0, b]),
             }
-            for b in filled
+            for b in np.flatnonzero(count[0]).tolist()
         ],
     }
 

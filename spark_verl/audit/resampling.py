@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -27,20 +28,29 @@ class Bootstrap:
 
     def __init__(self, questions: Sequence[str], seed: int = 0) -> None:
         numbers = {question: number for number, question in enumerate(dict.fromkeys(questions))}
-        count = len(numbers)
-        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-        times = np.concatenate([np.ones((1, count), dtype=int), drawn])
-        self.times = times[:, [numbers[question] for question in questions]]
-        """(1 + RESAMPLES, groups): how often each group is there."""
+        self.questions = len(numbers)
+        self._question = np.array([numbers[question] for question in questions])
+        drawn = np.random.default_rng(seed).multinomial(
+            self.questions, np.full(self.questions, 1 / self.questions), RESAMPLES
+        )
+        self._times = np.concatenate([np.ones((1, self.questions), dtype=int), drawn])
 
-    def total(self, values: Any) -> Draws:
-        """Sums over groups of ``values`` (groups, ...)."""
-        return self.times @ np.asarray(values, dtype=float)
+    def of_parts(self, groups: Sequence[int]) -> Bootstrap:
+        """The same draws for parts of the groups, given the number of each part's group."""
+        parts = copy(self)
+        parts._question = self._question[np.asarray(groups, dtype=int)]
+        return parts
+
+    def total(self, values: Any) -> np.ndarray:
+        """Sums of ``values``, one row per group or part: ``(1 + RESAMPLES, ...)``."""
+        values = np.asarray(values, dtype=float)
+        by_question = np.zeros((self.questions, *values.shape[1:]))
+        np.add.at(by_question, self._question, values)
+        return self._times @ by_question
 
     def ratio(self, above: Any, below: Any = None) -> Draws:
-        """The sum of ``above`` by that of ``below``, both (groups,); NaN where the latter is 0. None: by the groups."""
-        below = np.ones(self.times.shape[1]) if below is None else below
-        return divide(self.total(above), self.total(below))
+        """The sum of ``above`` by that of ``below``; NaN where the latter is 0. None: by the number of groups."""
+        return divide(self.total(above), self.total(np.ones(len(self._question)) if below is None else below))
 
 
 def divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
