@@ -56,29 +56,21 @@ def audited(record: Mapping[str, Any], answers: int) -> Audited:
     for index, sample in enumerate(samples):
         if sample["pool"] is not None:
             sessions.setdefault(sample["pool"], []).append(index)
+    by_size = [sessions[number] for number in sorted(sessions)]
     classes = []
-    for number in sorted(sessions)[:answers]:
-        known = [decided[index] for index in sessions[number] if index in decided]
-        said = [each["says_right"] for each in judgements if each["about"] in sessions[number]]
-        shown = next((each["about"] for each in judgements if each["about"] in sessions[number]), sessions[number][0])
+    for members in by_size[:answers]:
+        known = [decided[index] for index in members if index in decided]
+        said = [each for each in judgements if each["about"] in members]
+        read = [each["says_right"] for each in said if each["says_right"] is not None]
+        answer = samples[said[0]["about"] if said else members[0]]["answer"]
         right = 2 * sum(known) > len(known) if known else None
-        read = [verdict for verdict in said if verdict is not None]
-        classes.append(
-            AnswerClass(
-                samples[shown]["answer"],
-                tuple(sessions[number]),
-                yes=sum(read),
-                read=len(read),
-                asked=len(said),
-                right=right,
-            )
-        )
+        classes.append(AnswerClass(answer, tuple(members), sum(read), len(read), len(said), right))
     group = ScoredGroup(
         question=record["digest"],  # the same question in two rows is one
         supervision=Supervision.AUDIT,
         classes=tuple(classes),
         unanswered=tuple(index for index, each in enumerate(samples) if each["pool"] is None),
-        left_out=tuple(index for number in sorted(sessions)[answers:] for index in sessions[number]),
+        left_out=tuple(index for members in by_size[answers:] for index in members),
     )
     return Audited(group, tuple(decided.values()), _costs(samples), _costs(judgements))
 
