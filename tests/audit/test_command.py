@@ -161,6 +161,14 @@ def test_more_questions_keep_the_first_ones(data):
     assert result(data)["figures"]["questions"] == 3
 
 
+def test_other_data_do_not_get_into_the_same_folder(done, capsys):
+    rows = pd.read_parquet(done)
+    rows["prompt"] = [[{"role": "user", "content": f"{n}+{n}=? Think."}] for n in range(len(rows))]
+    rows.to_parquet(done.with_name("other.parquet"))
+    assert main(command(NOBODY, done.with_name("other.parquet"))) == 2
+    assert "the data has changed" in capsys.readouterr().err
+
+
 def test_what_fails_is_counted_and_tried_again(data, capsys):
     seen = []
 
@@ -211,7 +219,7 @@ def test_nothing_that_could_be_measured(data, capsys):
         (["--verdicts", "0"], "--verdicts: must be at least 1"),
         (["--answers", "x"], "--answers: invalid int value: 'x'"),
         (["--templates", "/nowhere"], "template folder '/nowhere' not found"),
-        (["--label_form", "free"], "--label_form: invalid choice: 'free'"),
+        (["--label-form", "free"], "--label_form/--label-form: invalid choice: 'free'"),
         (["--judge_source", "cot"], "unrecognized arguments: --judge_source"),
         (["--seed", "1"], "seed was 0 and is 1"),
         (["--verdicts", "5"], "verdicts of audit was 4 and is 5"),
