@@ -26,7 +26,7 @@ from spark_verl.evaluation import benchmarks as registry
 from spark_verl.evaluation import connection, figures, judge_quality
 from spark_verl.evaluation.connection import COUNT, Options, Parser
 from spark_verl.evaluation.judging import Prompts
-from spark_verl.evaluation.results import ResultsFile, read_results
+from spark_verl.evaluation.results import ResultsFile, open_results, read_results
 from spark_verl.evaluation.runner import Todo, left_to_do, run
 from spark_verl.evaluation.strategies import ACCEPTANCE, STRATEGIES, Strategy, chosen
 
@@ -153,7 +153,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     # Whatever can be wrong is said, and what is left to do is found, before a server is started.
     prompts = connection.prepare(options)
     opened = open_benchmarks(options)
-    with ResultsFile(options.output / "results.jsonl", measured(options, strategies)) as results:
+    with open_results(options.output / "results.jsonl", measured(options, strategies)) as results:
         todo, resumed = left_to_do(opened, strategies, results)
         failed = 0
         if todo or options.base_url:  # a server that is there is asked which model it has

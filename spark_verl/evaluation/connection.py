@@ -73,7 +73,7 @@ SERVER: Options = (
     ("--device", ("gpu", "cpu"), "gpu", "where vLLM runs"),
     ("--gpus", COUNT, 1, "tensor parallelism"),
     ("--server_timeout", _SECONDS, 1800.0, "seconds that vLLM may take to start"),
-    ("--server_args", str, "", "more options for `vllm serve`, in one string"),
+    ("--server_args", shlex.split, "", "more options for `vllm serve`, in one string"),
 )
 ASKING: Options = (
     ("--temperature", _TEMPERATURE, 1.0, "of answers and reflections"),
@@ -137,7 +137,7 @@ def served(options: argparse.Namespace, log: Path) -> Generator[str]:
         device=options.device,
         gpus=options.gpus,
         timeout_s=options.server_timeout,
-        arguments=shlex.split(options.server_args),
+        arguments=options.server_args,
     ) as server:
         yield server.base_url
 

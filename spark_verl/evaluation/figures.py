@@ -40,22 +40,20 @@ def report(
         request's ``seconds`` include waiting in the server's queue, they are added up), ``judge`` (see
         :func:`judge_figures`), and in ``benchmark`` those of the benchmark's own rule, its ``headline`` among them.
     """
+    every = pd.DataFrame([{**record, "record": record} for record in records])
     found: dict[str, Any] = {}
-    every = list(records)
     for label, benchmark in benchmarks.items():
         questions = {question.id: question for question in benchmark.questions}
         # Results may hold more questions than this start was asked for (a smaller --limit).
-        lines = [record for record in every if record["benchmark"] == label and record["id"] in questions]
-        names = dict.fromkeys(record["strategy"] for record in lines)
-        answered = {name: frame(record for record in lines if record["strategy"] == name) for name in names}
+        lines = every[(every.benchmark == label) & every.id.isin(questions)].groupby("strategy", sort=False)
+        answered = {name: frame(strategy.record) for name, strategy in lines}
         found[label] = {}
         for name, mine in answered.items():
-            errors = sum(record["strategy"] == name and record["error"] is not None for record in lines)
             verdicts = [Verdict(final["status"], final["correct"], final["answer"]) for final in mine.final]
             scored = [(questions[key], verdict) for key, verdict in zip(mine.index, verdicts, strict=True)]
             found[label][name] = {
                 "questions": len(mine),
-                "errors": errors,
+                "errors": len(lines.get_group(name)) - len(mine),
                 **_figures(mine, answered, resamples=resamples, seed=seed),
                 "benchmark": {"headline": benchmark.headline, **benchmark.aggregate(scored)},
             }

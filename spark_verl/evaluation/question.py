@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from spark_verl.data.errors import RowError
 from spark_verl.data.prompts import IMAGE, INSTRUCTION
 from spark_verl.data.stores import Images, ImageStore
+from spark_verl.options import brief
 from spark_verl.reward import accepted_answers
 from spark_verl.vocabulary import Message
 
@@ -108,8 +110,10 @@ def images_of(value: Any, folder: Path | None = None, stores: Sequence[ImageStor
         return images_of(value.get("bytes") or value.get("path"), folder, stores)
     if isinstance(value, list | tuple):
         return [image for item in value for image in images_of(item, folder, stores)]
-    if not isinstance(value, str | Path):
+    if isinstance(value, bytes | Image.Image):
         return [value]
+    if not isinstance(value, str | Path):
+        raise ValueError(f"an image cannot be {type(value).__name__}: {brief(value)}")
     name = os.path.expanduser(str(value).removeprefix("file://"))
     for place in (folder or Path(), (folder or Path()) / "images"):
         # os.path also takes what no file can be called, such as an image as base64, for a file that does not exist.
@@ -119,7 +123,7 @@ def images_of(value: Any, folder: Path | None = None, stores: Sequence[ImageStor
         return [Images(stores).read(name)]
     except RowError as error:
         raise FileNotFoundError(
-            f"image {name[-80:]} does not exist: put the benchmark's images where its rows expect them, or name their "
+            f"image {brief(name)} does not exist: put the benchmark's images where its rows expect them, or name their "
             "folder or archive with --images"
         ) from error
 
@@ -139,20 +143,15 @@ def to_openai(messages: list[Message]) -> list[Message]:
 def _content(content: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
         return content
-    parts: list[dict[str, Any]] = []
-    for number, part in enumerate(content):
-        if part["type"] == "text" and parts and parts[-1]["type"] == "text":
-            parts[-1] = {"type": "text", "text": parts[-1]["text"] + part["text"]}
-        elif part["type"] == "text":
-            parts.append({"type": "text", "text": part["text"]})
-        elif part["type"] == "image":
-            try:
-                parts.append({"type": "image_url", "image_url": {"url": _data_url(part["image"])}})
-            except (OSError, ValueError) as error:
-                raise ValueError(f"content part {number}: the image cannot be read ({error})") from error
+    found: list[dict[str, Any]] = []
+    for kind, parts in groupby(content, lambda part: part["type"]):
+        if kind == "text":
+            found.append({"type": "text", "text": "".join(part["text"] for part in parts)})
+        elif kind == "image":
+            found += [{"type": "image_url", "image_url": {"url": _data_url(part["image"])}} for part in parts]
         else:
-            raise ValueError(f"content part {number} has type {part['type']!r}; only text and image can be asked")
-    return parts
+            raise ValueError(f"a content part has type {kind!r}; only text and image can be asked")
+    return found
 
 
 def _data_url(image: Image.Image | bytes | str) -> str:
@@ -161,12 +160,14 @@ def _data_url(image: Image.Image | bytes | str) -> str:
         buffer = io.BytesIO()
         # PNG has no CMYK or YCbCr.
         (image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA") else image.convert("RGB")).save(buffer, "PNG")
-        data = buffer.getvalue()
-    else:
+        image = buffer.getvalue()
+    try:
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
+    except OSError as error:
+        raise ValueError(f"an image cannot be read ({error})") from error
     try:
         with Image.open(io.BytesIO(data)) as opened:
             mime = opened.get_format_mimetype()
     except UnidentifiedImageError:
-        raise ValueError(f"{len(data)} bytes that are no image") from None
+        raise ValueError(f"an image of {len(data)} bytes that are no image") from None
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"

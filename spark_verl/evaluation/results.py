@@ -5,12 +5,14 @@ The first line has the options; those that decide what is measured must not chan
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 FORMAT = 1
 
@@ -31,36 +33,24 @@ def key_of(record: Mapping[str, Any]) -> Key:
     return record["benchmark"], record["id"], record["strategy"]
 
 
+@dataclass
 class ResultsFile:
-    """A results file that is open for writing; at most one process has it.
+    """A results file that is open for writing, see :func:`open_results`.
 
-    Args:
-        path: The file; made where it does not exist.
-        options: What is known before the model is asked; see :meth:`agree`.
-
-    Raises:
-        ResultsError: Another process writes it, it was written with other options, or it is damaged.
+    Attributes:
+        path: The file.
+        file: It, open.
+        written: The options in it; None for a new file.
+        records: What it holds.
     """
 
-    def __init__(self, path: Path, options: Measured) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # What a killed process left after the last line break is no line.
-            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-            self._written, self.records = _read(path)
-            self._options = self._written or {"common": {}, "strategies": {}}
-            self.agree(options)
-        except BlockingIOError:
-            self._file.close()
-            raise ResultsError(
-                f"{path} is being written by another evaluation: wait for it, or take another --output"
-            ) from None
-        except BaseException:  # it is not given to anybody who could close it
-            self._file.close()
-            raise
+    path: Path
+    file: IO[str]
+    written: Measured | None
+    records: dict[Key, dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        self._options = self.written or {"common": {}, "strategies": {}}
 
     def agree(self, options: Measured) -> None:
         """Add options; they are written with the next line.
@@ -69,7 +59,7 @@ class ResultsFile:
             ResultsError: They are others than the file was written with. Strategies may be added.
         """
         common, old = self._options["common"], self._options["strategies"]
-        changed = _changes(common, options["common"]) if self._written else []
+        changed = _changes(common, options["common"]) if self.written else []
         for strategy, own in options["strategies"].items():
             changed += _changes(old.get(strategy, own), own, f" of {strategy}")
         if changed:
@@ -97,21 +87,41 @@ class ResultsFile:
 
     def write(self, record: dict[str, Any]) -> None:
         """Add a line; it is on its way to the disk when this returns."""
-        if self._options != self._written:
+        if self._options != self.written:
             self._line({"format": FORMAT, "options": self._options})
-            self._written = self._options
+            self.written = self._options
         self._line(record)
         self.records[key_of(record)] = record
 
     def _line(self, value: dict[str, Any]) -> None:
-        self._file.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
-        self._file.flush()
+        self.file.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        self.file.flush()
 
-    def __enter__(self) -> ResultsFile:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+@contextlib.contextmanager
+def open_results(path: Path, options: Measured) -> Generator[ResultsFile]:
+    """Open a results file for writing; at most one process has it.
+
+    Args:
+        path: The file; made where it does not exist.
+        options: What is known before the model is asked; see :meth:`ResultsFile.agree`.
+
+    Raises:
+        ResultsError: Another process writes it, it was written with other options, or it is damaged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResultsError(
+                f"{path} is being written by another evaluation: wait for it, or take another --output"
+            ) from None
+        # What a killed process left after the last line break is no line.
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+        results = ResultsFile(path, file, *_read(path))
+        results.agree(options)
+        yield results
 
 
 def read_results(path: Path) -> tuple[Measured, list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ import pytest
 from rule_server import Reply, RuleServer
 
 from spark_verl.evaluation.__main__ import main
-from spark_verl.evaluation.results import ResultsFile, read_results
+from spark_verl.evaluation.results import open_results, read_results
 
 SUM = re.compile(r"(\d+)\+\1=\?")
 
@@ -126,6 +126,7 @@ def test_a_server_that_is_gone_stops_the_run(tmp_path, capsys, strategy):
         (["--top_p", "0"], "--top_p: must be above 0 and at most 1"),
         (["--concurrency", "0"], "--concurrency: must be at least 1"),
         (["--gpus", "0"], "--gpus: must be at least 1"),
+        (["--server_args", "--x 'y"], "--server_args: invalid split value"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--images", "/nowhere.zip"], "images: /nowhere.zip does not exist"),
         (["--templates", "/nowhere"], "template folder '/nowhere' not found"),
@@ -203,7 +204,7 @@ def test_a_second_evaluation_leaves_the_first_one_alone(never, model, data, tmp_
     answered_by_folder(model, data, tmp_path, 3)
     (tmp_path / "out/server.log").write_text("of the first")
     before = (tmp_path / "out/results.jsonl").read_bytes()
-    with ResultsFile(tmp_path / "out/results.jsonl", {"common": {}, "strategies": {}}):
+    with open_results(tmp_path / "out/results.jsonl", {"common": {}, "strategies": {}}):
         assert main(on_folder(model, data, tmp_path)) == 2
     assert "is being written by another evaluation" in capsys.readouterr().err
     assert (tmp_path / "out/server.log").read_text() == "of the first"

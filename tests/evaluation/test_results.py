@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spark_verl.evaluation.results import ResultsError, ResultsFile, read_results
+from spark_verl.evaluation.results import ResultsError, open_results, read_results
 
 OPTIONS = {"common": {"model": "m", "seed": 0}, "strategies": {"single": {}}}
 
@@ -18,7 +18,7 @@ def line(number: int, error: str | None = None, strategy: str = "single") -> dic
 
 
 def write(path, count: int) -> None:
-    with ResultsFile(path, OPTIONS) as results:
+    with open_results(path, OPTIONS) as results:
         for number in range(count):
             results.write(line(number))
 
@@ -31,7 +31,7 @@ def test_a_file_cut_anywhere_is_continued(tmp_path, cut):
     write(path, 5)
     whole = path.read_bytes()
     path.write_bytes(whole[: cut % (len(whole) + 1)])
-    with ResultsFile(path, OPTIONS) as results:
+    with open_results(path, OPTIONS) as results:
         for number in range(5):
             if not results.done(("b", f"ü{number}", "single"), "d"):
                 results.write(line(number))
@@ -51,18 +51,19 @@ def test_changed_options_are_refused(tmp_path, options, message):
     path = tmp_path / "results.jsonl"
     write(path, 1)
     before = path.read_bytes()
-    with pytest.raises(ResultsError, match=message):
-        ResultsFile(path, options)
+    with pytest.raises(ResultsError, match=message), open_results(path, options):
+        pass
     assert path.read_bytes() == before
 
 
 def test_strategies_may_be_added_and_then_stay_as_they_are(tmp_path):
     path = tmp_path / "results.jsonl"
     write(path, 1)
-    with ResultsFile(path, {**OPTIONS, "strategies": {"majority": {"samples": 4}}}) as results:
+    with open_results(path, {**OPTIONS, "strategies": {"majority": {"samples": 4}}}) as results:
         results.write(line(0, strategy="majority"))
-    with pytest.raises(ResultsError, match="samples of majority was 4 and is 8"):
-        ResultsFile(path, {**OPTIONS, "strategies": {"majority": {"samples": 8}}})
+    changed = {**OPTIONS, "strategies": {"majority": {"samples": 8}}}
+    with pytest.raises(ResultsError, match="samples of majority was 4 and is 8"), open_results(path, changed):
+        pass
     options, records = read_results(path)
     assert options["strategies"] == {"single": {}, "majority": {"samples": 4}}
     assert len(records) == 2
@@ -70,7 +71,7 @@ def test_strategies_may_be_added_and_then_stay_as_they_are(tmp_path):
 
 def test_failures_are_not_done_and_the_last_line_counts(tmp_path):
     path = tmp_path / "results.jsonl"
-    with ResultsFile(path, OPTIONS) as results:
+    with open_results(path, OPTIONS) as results:
         results.write(line(0, "timeout"))
         assert not results.done(("b", "ü0", "single"), "d")
         results.write(line(0))
@@ -81,15 +82,16 @@ def test_failures_are_not_done_and_the_last_line_counts(tmp_path):
 def test_a_changed_question_is_refused(tmp_path):
     path = tmp_path / "results.jsonl"
     write(path, 1)
-    with ResultsFile(path, OPTIONS) as results, pytest.raises(ResultsError, match="the data has changed"):
+    with open_results(path, OPTIONS) as results, pytest.raises(ResultsError, match="the data has changed"):
         results.done(("b", "ü0", "single"), "other")
 
 
 def test_one_writer_at_a_time(tmp_path):
     path = tmp_path / "results.jsonl"
-    with ResultsFile(path, OPTIONS), pytest.raises(ResultsError, match="another evaluation"):
-        ResultsFile(path, OPTIONS)
-    with ResultsFile(path, OPTIONS):
+    with open_results(path, OPTIONS), pytest.raises(ResultsError, match="another evaluation"):
+        with open_results(path, OPTIONS):
+            pass
+    with open_results(path, OPTIONS):
         pass
 
 

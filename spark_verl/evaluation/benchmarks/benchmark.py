@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from spark_verl.evaluation.benchmarks.multiple_choice import score_choice
 from spark_verl.evaluation.benchmarks.source import Rows, Source
 from spark_verl.evaluation.question import Question, user_message
+from spark_verl.options import brief
 from spark_verl.reward import Verdict, averify, parse_judgement
 from spark_verl.vocabulary import LabelForm, Status
 
@@ -96,12 +97,12 @@ class Benchmark:
             return list(self.convert(row, index))
         # Rows are anybody's: a text where a list should be, a mapping without its key.
         except (ValueError, TypeError, AttributeError, LookupError) as error:
-            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {brief(error)}"
             raise ValueError(f"{self.name}: row {index} of {self.rows.where}: {reason}") from error
 
     def group_of(self, value: Any) -> Hashable:
         """The group of a row from its value in :attr:`group_column`."""
-        return value
+        return str(value)
 
     def order(self) -> list[int]:
         """The rows' indices in the order in which they are asked: groups together, otherwise as they are stored."""

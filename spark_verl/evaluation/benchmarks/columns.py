@@ -36,10 +36,6 @@ class Columns:
     more: tuple[str, ...] = ()
     meta: tuple[str, ...] = ()
 
-    def required(self) -> tuple[Names, ...]:
-        """What :attr:`Benchmark.required` is for these columns."""
-        return tuple(n for n in (self.question, self.answer, self.image, self.options, self.id, *self.more) if n)
-
 
 class TableBenchmark(Benchmark):
     """One row, one question, read by :class:`Columns`.
@@ -59,9 +55,9 @@ class TableBenchmark(Benchmark):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        own = (cls.group_column, cls.where and cls.where[0])
-        required = cls.columns.required()
-        cls.required = (*required, *(name for name in own if name and name not in required))
+        read, own = cls.columns, (cls.group_column, cls.where and cls.where[0])
+        names = (read.question, read.answer, read.image, read.options, read.id, *read.more, *own)
+        cls.required = tuple(dict.fromkeys(name for name in names if name))
 
     def order(self) -> list[int]:
         """As in :class:`Benchmark`, without the rows that :attr:`where` leaves out."""

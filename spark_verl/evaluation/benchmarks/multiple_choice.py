@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from spark_verl.options import brief
 from spark_verl.reward import Verdict, averify, extract_answer
 from spark_verl.reward.choices import LETTERS, is_letter_set, option_letter, several_letters
 from spark_verl.reward.equality import compare
@@ -44,7 +45,7 @@ def by_letter(options: Sequence[Any]) -> dict[str, str] | None:
         ValueError: There are more than the ten that have a letter.
     """
     if len(options) > len(LETTERS):
-        raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)} only: {str(list(options))[:80]}")
+        raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)} only: {brief(list(options))}")
     return dict(zip(LETTERS, map(str, options), strict=False)) or None
 
 

@@ -54,7 +54,7 @@ class VerlRows(Benchmark):
             meta={key: value for key, value in meta.items() if value is not None},
         )
         if truth not in form.labels if form else not question.has_truth:
-            raise ValueError(f"reward_model has ground truth {brief(truth)!r} for {source!r}")
+            raise ValueError(f"reward_model has ground truth {brief(truth)!r} for {brief(source)!r}")
         yield question
 
     def _messages(self, row: Mapping[str, Any]) -> list[Message]:

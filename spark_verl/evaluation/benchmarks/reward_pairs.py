@@ -8,6 +8,7 @@ from typing import Any
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, breakdown, by_group, mean
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question, assess
+from spark_verl.options import brief
 from spark_verl.vocabulary import LabelForm
 
 
@@ -66,7 +67,7 @@ class VLRewardBench(JudgedPairs):
         ranking, responses = list(self.value(row, "human_ranking")), list(self.value(row, "response"))
         if sorted(ranking) != [0, 1] or len(responses) != 2:
             raise ValueError(
-                f"human_ranking must be [0, 1] or [1, 0] for two responses, got {ranking} for {len(responses)}"
+                f"human_ranking must be [0, 1] or [1, 0] for two responses, got {brief(ranking)} for {len(responses)}"
             )
         images = self.rows.images(self.value(row, "image"))
         prefix = str(self.value(row, "id")).replace("_", "-").partition("-")[0].lower()
@@ -116,7 +117,7 @@ class MultimodalRewardBench(JudgedPairs):
         """The pair, once."""
         better = self.value(row, "Better")
         if better not in ("Output1", "Output2"):
-            raise ValueError(f"Better must be Output1 or Output2, got {better!r}")
+            raise ValueError(f"Better must be Output1 or Output2, got {brief(better)!r}")
         row_id, request = str(self.value(row, "ID")), self.value(row, "Text")
         yield self.question(
             f"{row_id}/{index}",

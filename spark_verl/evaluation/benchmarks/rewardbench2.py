@@ -12,6 +12,7 @@ from typing import Any
 from spark_verl.evaluation.benchmarks.benchmark import Benchmark, Scored, by_group, mean, summary
 from spark_verl.evaluation.benchmarks.source import Source
 from spark_verl.evaluation.question import Question, assess
+from spark_verl.options import brief
 from spark_verl.reward import Verdict, extract_answer
 from spark_verl.reward.choices import option_letter
 from spark_verl.reward.text import canonical
@@ -82,7 +83,7 @@ class RewardBench2(Benchmark):
             return
         if len(chosen) != 1 or len(rejected) != 3:
             raise ValueError(
-                f"{subset} must have 1 chosen and 3 rejected responses, has {len(chosen)} and {len(rejected)}"
+                f"{brief(subset)} must have 1 chosen and 3 rejected responses, has {len(chosen)} and {len(rejected)}"
             )
         place = sha256(row_id.encode()).digest()[0] % 4
         responses = chosen + rejected
@@ -96,8 +97,8 @@ class RewardBench2(Benchmark):
         kind, colon, number = row_id.partition(":")
         if not colon or kind not in ("ref", "tied") or not chosen or not rejected:
             raise ValueError(
-                f"Ties must have an id like ref:7 or tied:7 and responses of both kinds, has {row_id!r}, {len(chosen)} "
-                f"chosen and {len(rejected)} rejected"
+                "Ties must have an id like ref:7 or tied:7 and responses of both kinds, has "
+                f"{brief(row_id)!r}, {len(chosen)} chosen and {len(rejected)} rejected"
             )
         for place, response in enumerate(chosen + rejected):
             yield self.question(

@@ -127,7 +127,7 @@ class DynaMath(TableBenchmark):
 
     async def score(self, question: Question, response_text: str) -> Verdict:
         """As usual, but a number may be 0.001 off and no more, however many digits it has; nor may a multiple of π."""
-        if question.meta["answer_type"] == "float":
+        if question.meta.get("answer_type") == "float":
             answer, truth = extract_answer(response_text), _value(str(question.ground_truth))
             value = None if answer is None else _value(answer)
             if value is not None and truth is not None:

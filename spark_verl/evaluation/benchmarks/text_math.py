@@ -11,6 +11,7 @@ from typing import Any
 
 from spark_verl.evaluation.benchmarks.columns import Columns, TableBenchmark
 from spark_verl.evaluation.benchmarks.source import Source
+from spark_verl.options import brief
 
 
 class GSM8K(TableBenchmark):
@@ -98,5 +99,5 @@ class MmluStem(TableBenchmark):
         """The letter of the option that ``answer`` counts to."""
         answer = self.value(row, "answer")
         if not isinstance(answer, int) or not choices or not 0 <= answer < len(choices):
-            raise ValueError(f"answer must count an option from 0, got {answer!r}")
+            raise ValueError(f"answer must count an option from 0, got {brief(answer)}")
         return list(choices)[answer]
