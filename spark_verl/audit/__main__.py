@@ -37,7 +37,7 @@ from spark_verl.evaluation.__main__ import evaluate, measured
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.connection import COUNT, Options, Parser, number
 from spark_verl.evaluation.figures import without_nan
-from spark_verl.evaluation.results import ResultsFile, read_results
+from spark_verl.evaluation.results import open_results, read_results
 from spark_verl.evaluation.runner import left_to_do
 from spark_verl.options import at_least, brief
 
@@ -127,7 +127,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     rows = LabelledRows.open(options.data, options.questions, options.seed)
     # Not by the file's name: another file into the same folder is to be refused.
     opened: dict[str, Benchmark] = {"audit": rows}
-    with ResultsFile(options.output / "results.jsonl", measured(options, [strategy])) as results:
+    with open_results(options.output / "results.jsonl", measured(options, [strategy])) as results:
         todo, resumed = left_to_do(opened, [strategy], results)
         failed = 0
         if todo:
