@@ -56,6 +56,8 @@ def parser() -> Parser:
     new.add_argument("model", nargs="?", help="model folder or hub id, served with vLLM")
     new.add_argument("data", help="parquet file in verl's schema; rows without a ground truth are left out")
     new.add_options("audit", AUDIT)
+    where = "folder or archive with images that are not where the rows expect them; may be given several times"
+    new.add_argument("--images", action="append", default=[], metavar="PATH", help=where)
     new.add_argument("--no_progress", action="store_true", help="no progress bar")
     new.add_options("model server", connection.SERVER)
     # In training verdicts are sampled as answers are.
@@ -124,7 +126,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     strategy = Audit(options.samples, options.verdicts, options.answers)
     # Whatever can be wrong is said, and what is left to do is found, before a server is started.
     prompts = connection.prepare(options)
-    rows = LabelledRows.open(options.data, options.questions, options.seed)
+    rows = LabelledRows.open(options.data, options.questions, options.seed, options.images)
     # Not by the file's name: another file into the same folder is to be refused.
     opened: dict[str, Benchmark] = {"audit": rows}
     with open_results(options.output / "results.jsonl", measured(options, [strategy])) as results:

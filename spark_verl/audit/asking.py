@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -57,15 +57,15 @@ class LabelledRows(VerlRows):
         self._drawn = usable[:questions]
 
     @classmethod
-    def open(cls, path: str, questions: int, seed: int) -> LabelledRows:
-        """Open a parquet file.
+    def open(cls, path: str, questions: int, seed: int, images: Sequence[str] = ()) -> LabelledRows:
+        """Open a parquet file; ``images``: folders or archives with images that are not where its rows expect them.
 
         Raises:
             ValueError, OSError: It is none, or cannot be audited; one line.
         """
         if Path(path).suffix != ".parquet" or not Path(path).expanduser().is_file():
             raise UsageError(f"DATA: {brief(path)} is no parquet file here: give one in verl's schema")
-        return cls(read(cls.source, path), questions, seed)
+        return cls(read(cls.source, path, images), questions, seed)
 
     def order(self) -> list[int]:
         """The drawn rows."""
@@ -73,6 +73,13 @@ class LabelledRows(VerlRows):
 
     def convert(self, row: Mapping[str, Any], index: int) -> Iterator[Question]:
         """The question of a row, named by its place: files made of several have an ``extra_info.index`` twice."""
+        if not isinstance(row["data_source"], str):
+            raise ValueError(f"data_source must be text, got {brief(row['data_source'])}")
+        if not isinstance(row["prompt"], list) or not row["prompt"]:
+            raise ValueError(f"prompt must be a list of messages, got {brief(row['prompt'])!r}")
+        tolerance = (row.get("extra_info") or {}).get("tolerance")
+        if not isinstance(tolerance, int | float | None):
+            raise ValueError(f"extra_info.tolerance must be a number, got {brief(tolerance)!r}")
         for question in super().convert(row, index):
             yield replace(question, id=f"row {index}")
 

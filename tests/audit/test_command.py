@@ -234,23 +234,31 @@ def test_wrong_options_are_one_line(done, capsys, more, message):
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("rows", "message"),
     [
-        (lambda path: None, "is no parquet file here"),
-        (lambda path: path.write_bytes(b"PAR1 and more"), "data.parquet"),
-        (lambda path: pd.DataFrame([{"question": "1+1=?"}]).to_parquet(path), "has no column 'data_source'"),
-        (
-            lambda path: pd.DataFrame([row(1, None), row(2, "")]).to_parquet(path),
-            "none of its 2 rows has a ground truth",
-        ),
-        (lambda path: pd.DataFrame([row(1, "Yes", "spark/pointwise")]).to_parquet(path), "none of its 1 rows"),
-        (lambda path: pd.DataFrame([row(1, "2") | {"prompt": [{"role": "user"}]}]).to_parquet(path), "row 0"),
-        (lambda path: pd.DataFrame([row(1, "2") | {"reward_model": "2"}]).to_parquet(path), "none of its 1 rows"),
+        (None, "is no parquet file here"),
+        (b"PAR1 and more", "data.parquet"),
+        ([{"question": "1+1=?"}], "has no column 'data_source'"),
+        ([row(1, None), row(2, "")], "none of its 2 rows has a ground truth"),
+        ([row(1, "Yes", "spark/pointwise")], "none of its 1 rows"),
+        ([row(1, "2") | {"reward_model": "2"}], "none of its 1 rows"),
+        ([row(1, "2") | {"prompt": [{"role": "user"}]}], "row 0"),
+        ([row(1, "2") | {"prompt": []}], "row 0"),
+        ([row(1, "2") | {"prompt": "1+1=?"}], "prompt must be a list of messages"),
+        ([row(1, "2") | {"data_source": 3}], "data_source must be text, got 3"),
+        ([row(1, "2") | {"data_source": None}], "data_source must be text"),
+        ([row(1, "2") | {"extra_info": {"tolerance": "x"}}], "extra_info.tolerance must be a number"),
+        ([row(1, "2") | {"extra_info": {"choices": 5}}], "row 0"),
+        ([row(1, "2") | {"images": ["/no.png"]}], "/no.png does not exist"),
     ],
 )
-def test_data_that_cannot_be_audited(tmp_path, capsys, make, message):
-    make(tmp_path / "data.parquet")
-    assert main(command(NOBODY, tmp_path / "data.parquet")) == 2
+def test_data_that_cannot_be_audited(tmp_path, capsys, rows, message):
+    data = tmp_path / "data.parquet"
+    if isinstance(rows, bytes):
+        data.write_bytes(rows)
+    elif rows:
+        pd.DataFrame(rows).to_parquet(data)
+    assert main(command(NOBODY, data)) == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("error: ") and error.count("\n") == 1
     assert not list((tmp_path / "out").glob("audit.*"))
