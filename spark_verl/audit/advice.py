@@ -147,7 +147,7 @@ RULES = (
         "judge",
         f"at least {LENIENT:.0%} of the verdicts on wrong answers say Yes",
         lambda f: f["fpr"]["value"] >= LENIENT,
-        "The judge is lenient: it calls {f[fpr][value]:.0%} of the verdicts on wrong answers right.",
+        "The judge is lenient: {f[fpr][value]:.0%} of its verdicts on wrong answers say Yes.",
     ),
     Rule(
         "judge",

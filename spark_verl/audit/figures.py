@@ -13,6 +13,7 @@ from spark_verl.audit.resampling import Bootstrap, Draws, divide, interval
 from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.self_reward import AnswerClass, ScoredGroup, SelfReward
 from spark_verl.self_reward.gate import correlation, cross_fitted
+from spark_verl.self_reward.posterior import Posterior
 from spark_verl.self_reward.rewards import class_rewards, sample_rewards, sample_truth
 from spark_verl.vocabulary import UNDECIDED, SelfRewardKind, Supervision
 
@@ -95,7 +96,9 @@ def figures(found: Sequence[Audited], config: SelfRewardConfig, seed: int = 0) -
     """
     groups = [each.group for each in found]
     draws = Bootstrap([group.question for group in groups], seed)
-    rewards = {kind: cross_fitted(groups, partial(class_rewards, kind)) for kind in SelfRewardKind}
+    rewards = {kind: [class_rewards(kind, group, Posterior()) for group in groups] for kind in SelfRewardKind}
+    # The only one with coefficients.
+    rewards[SelfRewardKind.POSTERIOR] = cross_fitted(groups, partial(class_rewards, SelfRewardKind.POSTERIOR))
     classes = [each for group in groups for each in group.classes]
     of_classes = draws.of_parts([number for number, group in enumerate(groups) for _ in group.classes])
     right = np.array([each.right for each in classes], dtype=bool)
@@ -143,8 +146,8 @@ def _judge(classes: Sequence[AnswerClass], right: np.ndarray, draws: Bootstrap) 
     not. With e wrong ones among the n verdicts on an answer, p = Σe / Σn is the share of wrong verdicts and
     P = Σ e(e-1)/(n-1) / Σn that of pairs about one answer which are both wrong. P = p² where errors are thrown anew
     each time, P = p where they are fixed. ``repeating`` is (P - p²) / (p - p²), the correlation of two errors about one
-    answer: the share of the errors' variance that lies between answers (intra-class correlation, by the estimator of
-    Fleiss and Cuzick, 1979). It may come out slightly below 0. ``again`` is P / p: a wrong verdict is that often wrong
+    answer: the share of the errors' variance that lies between answers (intra-class correlation; with as many verdicts
+    on each answer it is the estimator of Fleiss and Cuzick, 1979). It may come out slightly below 0. ``again`` is P / p: a wrong verdict is that often wrong
     again, against p where errors are random. A bias towards Yes or No is systematic, too. Asking more often averages
     out the random part only.
 
@@ -262,14 +265,18 @@ def _calibration(rewards: np.ndarray, right: np.ndarray, draws: Bootstrap) -> di
 
 
 def _cost(found: Sequence[Audited], draws: Bootstrap) -> dict[str, Any]:
-    """What a question costs: tokens of ``answering`` and of ``judging``, seconds of their requests added up (waiting in
-    the server's queue included), and ``judging_share`` of all tokens."""
+    """What a question costs.
+
+    Returns:
+        ``answering`` and ``judging``: tokens, and seconds of all requests added up, waiting in the server's queue
+        included; ``judging_share`` of the tokens.
+    """
     cost: dict[str, Any] = {}
     tokens = {}
     for name in ("answering", "judging"):
-        each = {cost: np.array([getattr(one, name)[cost] for one in found]) for cost in COSTS}
-        each["tokens"] = tokens[name] = each["prompt_tokens"] + each["completion_tokens"]
-        cost[name] = _intervals(len(found), **{unit: draws.ratio(values) for unit, values in each.items()})
+        spent = {unit: np.array([getattr(one, name)[unit] for one in found]) for unit in COSTS}
+        spent["tokens"] = tokens[name] = spent["prompt_tokens"] + spent["completion_tokens"]
+        cost[name] = _intervals(len(found), **{unit: draws.ratio(values) for unit, values in spent.items()})
     share = draws.ratio(tokens["judging"], tokens["judging"] + tokens["answering"])
     return cost | _intervals(len(found), judging_share=share)
 
