@@ -147,9 +147,9 @@ def _judge(classes: Sequence[AnswerClass], right: np.ndarray, draws: Bootstrap) 
     P = Σ e(e-1)/(n-1) / Σn that of pairs about one answer which are both wrong. P = p² where errors are thrown anew
     each time, P = p where they are fixed. ``repeating`` is (P - p²) / (p - p²), the correlation of two errors about one
     answer: the share of the errors' variance that lies between answers (intra-class correlation; with as many verdicts
-    on each answer it is the estimator of Fleiss and Cuzick, 1979). It may come out slightly below 0. ``again`` is P / p: a wrong verdict is that often wrong
-    again, against p where errors are random. A bias towards Yes or No is systematic, too. Asking more often averages
-    out the random part only.
+    on each answer it is the estimator of Fleiss and Cuzick, 1979). It may come out slightly below 0. ``again`` is
+    P / p: a wrong verdict is that often wrong again, against p where errors are random. A bias towards Yes or No is
+    systematic, too. Asking more often averages out the random part only.
 
     Returns:
         ``tpr`` and ``fpr``, shares of Yes on right and on wrong answers, ``youden`` = TPR - FPR; ``error`` = p,
