@@ -25,6 +25,8 @@ CASES = {
     "ablate.sh": ([], {}),
     "ask.sh": (["question"], {}),
     "ask.sh cpu": (["question"], {"DEVICE": "cpu", "MODEL": "m"}),
+    "audit.sh": (["model", "data.parquet"], {"DEVICE": "cpu"}),
+    "audit.sh gpu": (["model", "data.parquet"], {}),
     "evaluate.sh": (["model"], {"DEVICE": "cpu"}),
     "evaluate.sh gpu": (["model"], {}),
     "grpo_vl_7b.sh": ([], {}),
