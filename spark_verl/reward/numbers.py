@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from spark_verl.reward.text import DOLLAR
 from spark_verl.reward.units import Unit, currency, ratio_of, read_unit
-from spark_verl.reward.words import SCALES, number_words
+from spark_verl.reward.words import HAN_NUMBER, SCALES, number_words
 
 MAX_CHARS = 200
 """Longer texts are not read as numbers: no real answer is, and huge integers cost quadratic time."""
@@ -40,7 +40,7 @@ _DOTTED = re.compile(r"(?<=\d)[\u0307\u0305]")
 
 _PERCENT = re.compile(r"\s*(?:%|percent(?:age)?(?: points?)?|pct)\s*", re.IGNORECASE)
 _SCALE = re.compile(rf"\s*({'|'.join(SCALES)})s?(?![A-Za-z])", re.IGNORECASE)
-_WORDY = re.compile(r"(?:(?:minus|negative) )?[a-z]+(?:[- ][a-z]+)*", re.IGNORECASE)
+_WORDY = re.compile("[a-z\u4e00-\u9fff〇]", re.IGNORECASE)
 _COMPOUND = re.compile(r"(?<=[A-Za-z\u4e00-\u9fff°'.])(?:\s*,?\s+(?:and\s+)?|(?<=[\u4e00-\u9fff°'])\s*)(?=\d)")
 _FEET = re.compile(r"(\d+)\s*'\s*(\d+)\s*(?:''|\")")
 
@@ -89,7 +89,7 @@ def parse_number(text: str) -> Number | None:
     """
     if not text or len(text) > MAX_CHARS:
         return None
-    if text[0].isalpha() and text[0].isascii():
+    if text[0].isalpha() or text[0] == "〇":
         return _base_first(text) or _in_base(text) or _words(text) or _single(text)
     if "_" in text or "base" in text or text[-1:] == ")" or text[-3:] in ("ary", "tal"):
         if number := _in_base(text):
@@ -211,11 +211,16 @@ def _based(digits: str, name: str, negative: bool) -> Number | None:
 
 def _words(text: str) -> Number | None:
     """``twenty-five``, ``two million dollars``; a unit has to be one that is known, so that "a circle" stays words."""
-    if not _WORDY.fullmatch(text) and not _WORDY.match(text):
+    if not _WORDY.match(text):
         return None
     value = number_words(text)
     if value is not None:
         return Number(value)
+    if han := HAN_NUMBER.match(text):
+        # 一定 and 一样 are words: what follows has to be a unit of measure.
+        value, suffix = number_words(han[0]), _suffix(text[han.end() :])
+        known = value is not None and suffix and suffix[2].dimensions
+        return Number(value * suffix[0], suffix[1], unit=suffix[2]) if known else None
     words = text.split()
     for end in range(min(len(words) - 1, 8), 0, -1):
         value = None if words[0].lower() in ("a", "an", "half") else number_words(" ".join(words[:end]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from fractions import Fraction
 
 NUMERIC_NAMES = frozenset(
@@ -22,6 +23,7 @@ _NAMED = re.compile(r"\\[A-Za-z]+")
 _HAN = re.compile("[\u4e00-\u9fff]")
 # Not what belongs to a number: -3, 3.5, 3!
 _PUNCTUATION = re.compile(r"(?<=[^\W\d])-(?=[^\W\d])|(?<!\d)[.,!]|[.,](?!\d)|[&()?\"{}\\]")
+HAN_NUMBER = re.compile("负?[零〇一二两三四五六七八九十百千万亿]+(?:分之[零〇一二两三四五六七八九十百千万亿]+)?")
 _ARTICLE = re.compile(r"(?:the|an?) ", re.IGNORECASE)
 _ORDINALS = {
     word: f"{number}{'stndrd'[2 * number - 2 : 2 * number] if number < 4 else 'th'}"
@@ -146,11 +148,13 @@ def polar(text: str) -> str | None:
 
 
 def number_words(text: str) -> Fraction | None:
-    """The number that words spell; None for anything else.
+    """The number that words or Chinese numerals spell; None for anything else.
 
-    >>> number_words("twenty-five"), number_words("three quarters"), number_words("one and a half")
-    (Fraction(25, 1), Fraction(3, 4), Fraction(3, 2))
+    >>> number_words("twenty-five"), number_words("three quarters"), number_words("一百零五"), number_words("三分之二")
+    (Fraction(25, 1), Fraction(3, 4), Fraction(105, 1), Fraction(2, 3))
     """
+    if HAN_NUMBER.fullmatch(text):
+        return _han_number(text)
     words = text.lower().replace("-", " ").split()
     if not 0 < len(words) < 20:
         return None
@@ -186,6 +190,29 @@ def _spelled(words: list[str]) -> Fraction | None:
     if group is None or last == "and" or words[0] in ("a", "an") and len(words) == 1:
         return None
     return Fraction(total + group)
+
+
+def _han_number(text: str) -> Fraction | None:
+    """``十二``, ``二〇二六``, ``三万五千``, ``三分之二``, ``负三``."""
+    if text.startswith("负"):
+        value = _han_number(text[1:])
+        return None if value is None else -value
+    if "分之" in text:
+        bottom, _, top = text.partition("分之")
+        above, below = _han_number(top), _han_number(bottom)
+        return above / below if above is not None and below else None
+    digits = [int(unicodedata.numeric(character)) for character in text.replace("两", "二")]
+    if max(digits) < 10:  # one digit after the other
+        return Fraction(int("".join(map(str, digits))))
+    total = section = ones = 0
+    for digit in digits:
+        if digit < 10:
+            ones = digit
+        elif digit < 10_000:
+            section, ones = section + (ones or 1) * digit, 0
+        else:
+            total, section, ones = total + (section + ones) * digit, 0, 0
+    return Fraction(total + section + ones)
 
 
 def _part(words: list[str]) -> Fraction | None:
