@@ -14,10 +14,12 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PYTHON=${SPARK_PYTHON:-python3}
 export OUTPUT_DIR=${OUTPUT_DIR:-$ROOT/outputs/gpu_check}
+source "$ROOT/run_scripts/gpu_host.sh"
 
 "$PYTHON" -c 'import spark_verl' 2>/dev/null || {
     echo "spark_verl is not installed for $PYTHON: bash run_scripts/setup_gpu.sh (or name another SPARK_PYTHON)" >&2
     exit 2
 }
+[[ ${DRY_RUN:-} == 1 ]] || host_shared_memory
 export PYTHONPATH="$ROOT/measure${PYTHONPATH:+:$PYTHONPATH}" HF_DATASETS_DISABLE_PROGRESS_BARS=1
 exec "$PYTHON" -m gpu_check "$@"

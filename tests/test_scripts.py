@@ -27,6 +27,7 @@ CASES = {
     "ask.sh cpu": (["question"], {"DEVICE": "cpu", "MODEL": "m"}),
     "evaluate.sh": (["model"], {"DEVICE": "cpu"}),
     "evaluate.sh gpu": (["model"], {}),
+    "gpu_check.sh": (["--size", "tiny"], {}),
     "grpo_vl_7b.sh": ([], {}),
     "merge_checkpoint.sh": (["checkpoint"], {"DEVICE": "cpu"}),
     "quickstart.sh": ([], {"DRY_RUN": "1"}),
@@ -35,7 +36,7 @@ CASES = {
     "run_tests.sh all": ([], {}),
     "serve.sh": (["model"], {"DEVICE": "cpu"}),
     "serve.sh gpu": (["model"], {}),
-    "setup_gpu.sh": ([], {}),
+    "setup_gpu.sh": ([], {"NO_GPU": "1"}),
     "spark_7b.sh": ([], {}),
     "spark_vl_32b.sh": ([], {}),
     "spark_vl_3b_lora.sh": ([], {}),
@@ -76,5 +77,5 @@ def test_spark_python_is_the_interpreter(case: str, tmp_path: Path) -> None:
 
 
 def test_no_script_is_forgotten() -> None:
-    named = {case.split()[0] for case in CASES} | {"setup_env.sh"}
+    named = {case.split()[0] for case in CASES} | {"setup_env.sh", "gpu_host.sh"}
     assert named == {path.name for path in SCRIPTS.glob("*.sh")}
