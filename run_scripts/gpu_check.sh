@@ -20,6 +20,6 @@ source "$ROOT/run_scripts/gpu_host.sh"
     echo "spark_verl is not installed for $PYTHON: bash run_scripts/setup_gpu.sh (or name another SPARK_PYTHON)" >&2
     exit 2
 }
-[[ ${DRY_RUN:-} == 1 ]] || host_shared_memory
+[[ ${DRY_RUN:-} == 1 ]] || host_shared_memory 1
 export PYTHONPATH="$ROOT/measure${PYTHONPATH:+:$PYTHONPATH}" HF_DATASETS_DISABLE_PROGRESS_BARS=1
 exec "$PYTHON" -m gpu_check "$@"

@@ -34,14 +34,15 @@ host_python() {
         _host_fail "$1 has no headers (Python.h), which Triton needs: install its -dev package (python3-dev, python3.12-dev)"
 }
 
-# The least and the usual number of GiB in /dev/shm. The GPUs of a node exchange through it what does not go from one to
-# the other directly (NCCL, the workers of one vLLM engine); containers have 64 MB of it where nothing else was asked for.
-# Below 10 GiB Ray keeps its objects on disk.
+# host_shared_memory [GPUS]: how many are used of this node; all of them where nothing is said
+#
+# GPUs of a node exchange through /dev/shm what does not go from one to the other directly (NCCL, the workers of one vLLM
+# engine); containers have 64 MB of it where nothing else was asked for. With less than 10 GiB Ray keeps objects on disk.
 host_shared_memory() {
-    local mib gpus
+    local mib gpus=${1:-}
     { read -r _ && read -r _ _ _ mib _; } < <(df -Pm /dev/shm 2>/dev/null) || mib=0
-    gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || true
-    if ((mib < 1024 && ${gpus:-0} > 1)); then
+    [[ -n $gpus ]] || gpus=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || true
+    if ((mib < 1024 && gpus > 1)); then
         _host_fail "/dev/shm has $mib MiB left, with which $gpus GPUs cannot work together: clear it, or start the container" \
             "with --shm-size=16g (Kubernetes: an emptyDir with medium Memory at /dev/shm)"
     elif ((mib < 10240)); then

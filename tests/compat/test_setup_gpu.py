@@ -163,29 +163,43 @@ def test_a_wheel_of_flash_attn_needs_no_compiler_of_cuda(machine: Machine) -> No
 
 
 SHARED = {
-    "a container's 64 MB and several GPUs": (64, 8, True, "with which 8 GPUs cannot work together"),
-    "the same and one GPU": (64, 1, False, "note: /dev/shm has 64 MiB left"),
-    "too little for Ray": (4096, 8, False, "note: /dev/shm has 4096 MiB left"),
-    "enough": (16384, 8, False, ""),
+    "a container's 64 MB and several GPUs": (64, 8, {}, "with which 8 GPUs cannot work together"),
+    "the same, one of them used": (64, 8, {"N_GPUS_PER_NODE": "1", "GPUS": "1"}, "note: /dev/shm has 64 MiB left"),
+    "the same and one GPU": (64, 1, {}, "note: /dev/shm has 64 MiB left"),
+    "too little for Ray": (4096, 8, {}, "note: /dev/shm has 4096 MiB left"),
+    "enough": (16384, 8, {}, ""),
 }
-STARTS = {"start_ray.sh": ("head",), "train.sh": ("spark_7b",), "gpu_check.sh": ()}
 
 
-@pytest.mark.parametrize("script", STARTS)
-@pytest.mark.parametrize(("mib", "gpus", "refused", "message"), SHARED.values(), ids=SHARED)
+@pytest.mark.parametrize(("script", "argument"), [("start_ray.sh", "head"), ("train.sh", "spark_7b")])
+@pytest.mark.parametrize(("mib", "gpus", "variables", "message"), SHARED.values(), ids=SHARED)
 def test_shared_memory_is_looked_at_where_ray_starts(
-    machine: Machine, script: str, mib: int, gpus: int, refused: bool, message: str
+    machine: Machine, script: str, argument: str, mib: int, gpus: int, variables: dict[str, str], message: str
 ) -> None:
     machine.driver("580.95.05", gpus=gpus)
     machine.shared_memory(mib)
-    done = machine.run(script, *STARTS[script])
+    done = machine.run(script, argument, **variables)
     said = [line for line in done.stderr.splitlines() if line.startswith("[host]")]
+    refused = "cannot work together" in message
     assert (done.returncode == 1) is refused, done.stderr
     assert len(said) == bool(message) and all(message in line for line in said)
-    if refused:
-        assert "--shm-size=16g" in said[0]
-    started = any(word in machine.noted for word in ("start --head", "spark_verl.main", "-m gpu_check"))
+    assert all("--shm-size=16g" in line for line in said)
+    started = any(word in machine.noted for word in ("start --head", "spark_verl.main"))
     assert started is not refused
+
+
+def test_without_shared_memory_several_gpus_do_not_start(machine: Machine) -> None:
+    machine.driver("580.95.05", gpus=2)
+    machine.add("df", "#!/bin/sh\nexit 1\n")
+    assert "/dev/shm has 0 MiB left" in machine.run("train.sh", "spark_7b").stderr
+
+
+def test_the_check_runs_on_one_gpu_of_many(machine: Machine) -> None:
+    machine.driver("580.95.05", gpus=8)
+    machine.shared_memory(64)
+    done = machine.run("gpu_check.sh", "--steps", "2")
+    assert done.returncode == 0 and "note: /dev/shm" in done.stderr
+    assert "-m gpu_check --steps 2" in machine.noted
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from verl.trainer.ppo.utils import need_reference_policy
+from verl.utils.config import validate_config
 
 from spark_verl.checks import rules
 from spark_verl.checks.budget import compute, model_shape
@@ -56,6 +58,7 @@ def test_every_arm_composes_and_has_as_many_sequences(folders: dict[str, Path], 
     for arm, run in todo.items():
         config = load(run, folders[name])
         spark = load_spark_config(config)
+        validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=False)
         if run.module == arms.SPARK:
             rules.check(config)
         else:

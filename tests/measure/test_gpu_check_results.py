@@ -13,7 +13,7 @@ import psutil
 import pytest
 from gpu_check import __main__ as program
 from gpu_check import gpu, results, sizes
-from gpu_check.arms import NAMES, SPARK, Arm, sequences
+from gpu_check.arms import SPARK, Arm, sequences
 from gpu_check.stages import Stages
 
 PLANNED = sequences(sizes.FULL)
@@ -205,10 +205,6 @@ def test_an_arm_that_ends_well_without_its_steps_has_failed(
     (tmp_path / "spark.jsonl").write_text(json.dumps({"step": 1, "data": {"timing_s/step": 1.0}}) + "\n")
     run, found = run_arm(tmp_path, monkeypatch, script, steps)
     assert reason in run.failed["spark"] and not found.steps
-
-
-def test_arms_are_run_in_their_order_whatever_was_asked_first() -> None:
-    assert NAMES.index("spark") < NAMES.index("verl") < NAMES.index("barrier") < NAMES.index("policy")
 
 
 # ---------------------------------------------------------------------------------------------------------------- GPU
