@@ -38,7 +38,8 @@ def test_the_tiny_check_passes_on_a_cpu(tmp_path: Path, runner: SimpleNamespace)
     found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert found["failed"] == {} and all(goal["met"] for goal in found["goals"]), run.log
     names = {goal["name"] for goal in found["goals"]}
-    assert {"spark: leaked keys", "spark: sampler-actor correlation", "verl: sampler-actor correlation"} <= names
+    assert {f"{arm}: sampler-actor correlation, lowest" for arm in ("spark", "verl")} <= names
+    assert "spark: leaked keys, most" in names
     # A model so small says nothing about speed.
     assert not any("tokens/s" in name for name in names)
     figures, planned = found["figures"], arms.sequences(sizes.TINY)

@@ -81,9 +81,23 @@ WRONG = {
         "verl: sampler-actor correlation",
     ),
     "no correlation in the log": ({"spark": {2: {"timing_s/step": 9.0, "perf/total_num_tokens": 9.0}}}, "not measured"),
+    "leaked keys in one step of three": (
+        {"spark": {1: spark_step(), 2: spark_step(**{"spark/leaked_keys": 1.0}), 3: spark_step()}},
+        "spark: leaked keys",
+    ),
+    "one step of three apart": (
+        {"verl": {1: step(**{"training/rollout_actor_probs_pearson_corr": 0.9}), 2: step(), 3: step()}},
+        "verl: sampler-actor correlation",
+    ),
     "leaked keys": ({"spark": {2: spark_step(**{"spark/leaked_keys": 2.0})}}, "spark: leaked keys"),
     "a gradient that is NaN": (
-        {"spark": {2: {key: value for key, value in spark_step().items() if "grad_norm" not in key}}},
+        {
+            "spark": {
+                1: spark_step(),
+                2: {k: v for k, v in spark_step().items() if "grad_norm" not in k},
+                3: spark_step(),
+            }
+        },
         "spark: gradient's norm",
     ),
     "no gradient": ({"spark": {2: spark_step(**{"actor/grad_norm": 0.0})}}, "spark: gradient's norm"),
