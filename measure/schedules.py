@@ -1,4 +1,4 @@
-"""What ``step_cost.py`` puts into a run: long-tailed responses, rewards that cost nothing, and a barrier."""
+"""What ``step_cost.py`` and ``gpu_check`` put into a run: long-tailed responses, rewards for nothing, a barrier."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os
 import random
 import zlib
+from collections import Counter, defaultdict
 from typing import Any
 
 import ray
@@ -62,13 +63,40 @@ def compute_score(data_source: str, solution_str: str, ground_truth: Any, **_: A
     return {"score": right, "acc": right, "answer": str(checksum)}
 
 
+class Gate:
+    """Where the groups of a step wait for the last one of them, whichever worker they are in.
+
+    Args:
+        groups: Policy prompts per step.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self._groups = groups
+        self._arrived: Counter[int] = Counter()
+        self._open: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def wait(self, step: int) -> None:
+        """Arrive, once per group, and return when all groups of the step have arrived."""
+        self._arrived[step] += 1
+        if self._arrived[step] == self._groups:
+            self._open[step].set()
+        await self._open[step].wait()
+
+
 class BarrierWorker(SparkWorker):
-    """SPARK's worker, but judge prompts wait until every policy prompt of the step has ended."""
+    """SPARK's worker, but judge prompts wait until every policy prompt of the step has ended, in all workers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        groups = int(self.config.data.train_batch_size)
+        # One for all workers of the run. It computes nothing, and all of a step's groups wait in it.
+        gate = ray.remote(Gate).options(
+            name="spark_gate", get_if_exists=True, num_cpus=0, max_concurrency=max(1000, groups + 1)
+        )
+        self._gate = gate.remote(groups)
 
     async def _launch_judge_prompts(self, group: Any) -> None:
-        # One worker holds all groups of a step (agent.num_workers=1), and registers them before the first one ends.
-        while any(other.ended < other.expected for other in self._groups.values()):
-            await asyncio.sleep(0.005)
+        await self._gate.wait.remote(int(group.prompt["global_steps"]))
         await super()._launch_judge_prompts(group)
 
 

@@ -52,5 +52,10 @@ override trainer.n_gpus_per_node N_GPUS_PER_NODE
 override trainer.experiment_name EXPERIMENT
 override trainer.default_local_dir OUTPUT_DIR
 
+if [[ $DEVICE == gpu && ${DRY_RUN:-} != 1 ]]; then
+    source "$ROOT/run_scripts/gpu_host.sh"
+    host_shared_memory "${N_GPUS_PER_NODE:-}"
+fi
+
 set -x
 exec "$SPARK_PYTHON" -m spark_verl.main "${ARGUMENTS[@]}" "$@"

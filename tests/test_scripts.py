@@ -29,6 +29,7 @@ CASES = {
     "audit.sh gpu": (["model", "data.parquet"], {}),
     "evaluate.sh": (["model"], {"DEVICE": "cpu"}),
     "evaluate.sh gpu": (["model"], {}),
+    "gpu_check.sh": (["--size", "tiny"], {}),
     "grpo_vl_7b.sh": ([], {}),
     "merge_checkpoint.sh": (["checkpoint"], {"DEVICE": "cpu"}),
     "quickstart.sh": ([], {"DRY_RUN": "1"}),
@@ -37,7 +38,7 @@ CASES = {
     "run_tests.sh all": ([], {}),
     "serve.sh": (["model"], {"DEVICE": "cpu"}),
     "serve.sh gpu": (["model"], {}),
-    "setup_gpu.sh": ([], {}),
+    "setup_gpu.sh": ([], {"NO_GPU": "1"}),
     "spark_7b.sh": ([], {}),
     "spark_vl_32b.sh": ([], {}),
     "spark_vl_3b_lora.sh": ([], {}),
@@ -122,5 +123,5 @@ def test_what_cannot_be_merged_is_one_line(given: str, message: str, tmp_path: P
 
 
 def test_no_script_is_forgotten() -> None:
-    named = {case.split()[0] for case in CASES} | {"setup_env.sh"}
+    named = {case.split()[0] for case in CASES} | {"setup_env.sh", "gpu_host.sh"}
     assert named == {path.name for path in SCRIPTS.glob("*.sh")}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -33,6 +35,50 @@ def test_half_of_all_answers_are_right() -> None:
     # An answer that is right once and wrong once would make no judge prompt.
     assert len({score["answer"] for score in scores}) == 2000
     assert all(score["acc"] == int(score["answer"]) % 2 for score in scores)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_the_barrier_opens_with_the_last_group_whichever_worker_has_it(workers: int) -> None:
+    """Groups arrive one after the other, each in the worker that verl's round robin gives it to."""
+    groups = 8
+
+    async def steps() -> None:
+        gate = schedules.Gate(groups)
+        for step in (1, 2):
+            waiting: dict[int, list[asyncio.Task]] = {worker: [] for worker in range(workers)}
+            for group in range(groups):
+                assert not any(task.done() for tasks in waiting.values() for task in tasks), (step, group)
+                waiting[group % workers].append(asyncio.create_task(gate.wait(step)))
+                for _ in range(3):
+                    await asyncio.sleep(0)
+            await asyncio.gather(*(task for tasks in waiting.values() for task in tasks))
+
+    asyncio.run(asyncio.wait_for(steps(), timeout=600))
+
+
+def test_the_barriers_worker_waits_before_it_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPARK's own way to judge prompts begins when the gate has opened, and no sooner."""
+    seen: list[str] = []
+
+    async def launch(self: object, group: SimpleNamespace) -> None:
+        seen.append(group.prompt["uid"])
+
+    monkeypatch.setattr(schedules.SparkWorker, "_launch_judge_prompts", launch)
+    gate = schedules.Gate(2)
+    workers = [schedules.BarrierWorker.__new__(schedules.BarrierWorker) for _ in range(2)]
+    for worker in workers:
+        worker._gate = SimpleNamespace(wait=SimpleNamespace(remote=gate.wait))
+
+    async def step() -> None:
+        groups = [SimpleNamespace(prompt={"uid": uid, "global_steps": 1}) for uid in ("first", "last")]
+        first = asyncio.create_task(workers[0]._launch_judge_prompts(groups[0]))
+        await asyncio.sleep(0.01)
+        assert not seen
+        await workers[1]._launch_judge_prompts(groups[1])
+        await first
+
+    asyncio.run(asyncio.wait_for(step(), timeout=600))
+    assert sorted(seen) == ["first", "last"]
 
 
 @pytest.mark.parametrize(("prompts", "ranks"), step_cost.SCALES)

@@ -50,6 +50,17 @@ def test_fits_its_gpus(name):
     assert budget.facts["trainable parameters (million)"] <= budget.facts["parameters (million)"]
 
 
+def test_32b_engines_have_room_for_many_sequences():
+    """Fewer would wait for a place, while the engine reads its weights for a handful of sequences."""
+    config = load("spark_vl_32b")
+    ranks, replica = 16, config.actor_rollout_ref.rollout.tensor_model_parallel_size
+    assert (config.trainer.nnodes, config.trainer.n_gpus_per_node, replica) == (2, 8, 4)
+    facts = compute(config, model_shape(config.actor_rollout_ref.model.path), 80).facts
+    sequences = sum(value for name, value in facts.items() if "sequences" in name and "kv" not in name)
+    assert facts["kv cache, tokens per engine"] > 500_000
+    assert facts["kv cache, sequences at full length"] * ranks / replica > sequences / 5
+
+
 @pytest.mark.parametrize(
     ("name", "million"),
     [("spark_vl_3b_lora", 3755), ("spark_vl_7b", 8292), ("spark_vl_32b", 33453), ("spark_7b", 7616)],
