@@ -117,13 +117,15 @@ def attend_packed(
     if q.shape[1] != k.shape[1]:
         # torch documents its kernels for as many heads of keys as of queries.
         k, v = (states.repeat_interleave(q.shape[1] // states.shape[1], 1) for states in (k, v))
-    window = (window_size[0], 0) if causal else tuple(window_size)
+    before, behind = window_size
+    window = (before, 0 if causal else behind)
     if q.is_cuda and q.dtype in _KERNEL_TYPES and q.shape[-1] % 8 == 0:
         from torch.nn.attention.varlen import varlen_attn
 
-        begins = (ends.to(torch.int32) for ends in (cu_seqlens_q, cu_seqlens_k))
+        of_queries, of_keys = (ends.to(torch.int32) for ends in (cu_seqlens_q, cu_seqlens_k))
         longest = int(max_seqlen_q), int(max_seqlen_k)
-        return varlen_attn(q, k, v, *begins, *longest, scale=softmax_scale, window_size=window)
+        found = varlen_attn(q, k, v, of_queries, of_keys, *longest, scale=softmax_scale, window_size=window)
+        return found  # ty: ignore[invalid-explicit-return]  a tuple only where more is asked for
     lengths = [ends.diff().tolist() for ends in (cu_seqlens_q, cu_seqlens_k)]
     sequences = zip(q.split(lengths[0]), k.split(lengths[1]), v.split(lengths[1]), strict=True)
     return torch.cat([_attend(*sequence, softmax_scale, window) for sequence in sequences])
@@ -131,13 +133,14 @@ def attend_packed(
 
 def attend_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) -> torch.Tensor:
     """:func:`attend_packed` for rows of equal length: (rows, length, heads, head size)."""
-    begins, lengths = [], []
-    for states in (q, k):
-        rows, length = states.shape[:2]
-        begins.append(torch.arange(0, (rows + 1) * length, length, dtype=torch.int32, device=q.device))
-        lengths.append(length)
-    flat = (states.flatten(0, 1) for states in (q, k, v))
-    return attend_packed(*flat, *begins, *lengths, **options).unflatten(0, q.shape[:2])
+    of_queries, of_keys = (
+        torch.arange(0, len(states) * states.shape[1] + 1, states.shape[1], dtype=torch.int32, device=q.device)
+        for states in (q, k)
+    )
+    found = attend_packed(
+        q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), of_queries, of_keys, q.shape[1], k.shape[1], **options
+    )
+    return found.unflatten(0, q.shape[:2])
 
 
 def _attend(

@@ -75,7 +75,7 @@ class _CastOnRead(dict):
         super().__init__(weights)
         self._dtype = dtype
 
-    def items(self) -> Iterator[tuple[str, Any]]:  # ty: ignore[invalid-method-override]
+    def items(self) -> Iterator[tuple[str, Any]]:  # ty: ignore[incompatible-method-override]
         from torch.distributed.tensor import DTensor
         from verl.utils.device import get_device_id
 

@@ -83,14 +83,3 @@ def test_transformers_options_reach_it():
     assert functions[1] is attend_packed
     given = process(query_length=4, key_length=4, is_causal=True, dropout=0.1, sliding_window=3, softcap=2.0)
     assert given["causal"] and given["window_size"] == (2, 2) and (given["dropout_p"], given["softcap"]) == (0.1, 2.0)
-
-
-def test_torch_still_has_the_kernels():
-    """Their signature, as the call relies on it; they run on a GPU only."""
-    import inspect
-
-    from torch.nn.attention.varlen import varlen_attn
-
-    names = list(inspect.signature(varlen_attn).parameters)
-    assert names[:7] == ["query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k"]
-    assert {"scale", "window_size"} <= set(names)

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
 
 from spark_verl.compat.bootstrap import MODEL_FIXES, mend_models
+from spark_verl.compat.vision_tower import FROZEN_VARIABLE
 
 RANKS = Path(__file__).resolve().parents[1] / "shared" / "fused_ranks.py"
 SETTINGS = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREADS": "1"}
@@ -54,10 +55,40 @@ def test_verl_alone_fails(kind, error):
     ],
 )
 def test_users_own_modules_are_imported_as_well(before, after):
-    config = OmegaConf.create({"actor_rollout_ref": {"model": {"external_lib": before}}})
+    model = {"external_lib": before}
+    config = OmegaConf.create({"actor_rollout_ref": {"model": model, "actor": {"freeze_vision_tower": False}}})
     OmegaConf.set_struct(config, True)
     mend_models(config)
     assert config.actor_rollout_ref.model.external_lib == after
+
+
+@pytest.mark.parametrize(
+    ("actor", "refused"),
+    [
+        ({"strategy": "fsdp2"}, False),
+        ({"strategy": "fsdp", "fsdp_config": {"use_orig_params": True}}, False),
+        ({"strategy": "fsdp"}, True),
+    ],
+    ids=["FSDP2", "original parameters", "FSDP1"],
+)
+def test_a_frozen_tower_is_told_to_all_processes(actor, refused):
+    actor = {"freeze_vision_tower": True, "fsdp_config": {}, **actor}
+    config = OmegaConf.create(
+        {
+            "actor_rollout_ref": {"model": {"external_lib": None}, "actor": actor},
+            "ray_kwargs": {"ray_init": {"runtime_env": {"env_vars": {"MINE": "1"}}}},
+        }
+    )
+    if refused:
+        with pytest.raises(ValueError, match="freeze_vision_tower=true needs actor.strategy=fsdp2"):
+            mend_models(config)
+        return
+    mend_models(config)
+    assert config.ray_kwargs.ray_init.runtime_env.env_vars == {"MINE": "1", FROZEN_VARIABLE: "1"}
+    config.actor_rollout_ref.actor.freeze_vision_tower = False
+    config.ray_kwargs.ray_init.runtime_env.env_vars = None
+    mend_models(config)
+    assert config.ray_kwargs.ray_init.runtime_env.env_vars is None
 
 
 def test_verl_imports_a_list_of_modules(model_folder, tmp_path, monkeypatch):
