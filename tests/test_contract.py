@@ -57,6 +57,12 @@ CONTRACT = [
         "self hidden_states attention_mask position_ids position_embeddings kwargs",
     ),
     (
+        "verl.models.transformers.glm4v",
+        "glm4v_attn_forward",
+        "self hidden_states attention_mask position_ids position_embeddings kwargs",
+    ),
+    ("transformers.models.glm4v.modeling_glm4v", "Glm4vTextAttention.forward", EXISTS),
+    (
         "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
         "Qwen2_5_VLAttention.forward",
         "self hidden_states attention_mask position_ids past_key_values output_attentions use_cache"

@@ -9,7 +9,7 @@ module                  role
 ``verl_metrics``        a resumed run keeps the metrics it had
 ``verl_models``         fused kernels with an untied head under FSDP2; batches without images; packed VL rows
 ``verl_engine``         rows of one length; weights are cast before they are gathered
-``verl_rows``           a prompt's rows reach TransferQueue in one request
+``verl_rows``           a prompt's rows reach TransferQueue in one request, pixels in 16 bits
 ``vision_tower``        no gradients through a tower that is not trained; ``actor.freeze_vision_tower``
 ``packed_attention``    packed rows on torch's own variable-length attention
 ``verl_cpu``            CPU only: verl's device interface on top of ``torch.cpu``; one gloo backend

@@ -72,16 +72,29 @@ def embed_text_without_images(original: Callable[..., Any]) -> Callable[..., Any
 
 
 @replaces("verl.models.transformers.qwen2_vl", "qwen2_vl_attn_forward")
-def attend_through_transformers(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Leave the attention of Qwen2.5-VL and Qwen2-VL to transformers, unless it is flash-attn's.
-
-    With packed rows verl replaces it by a function of its own that calls flash-attn, whatever the config asks for: a
-    ``NameError`` where the package is missing. transformers' own finds packed rows from their positions.
-    """
+def attend_in_qwen(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave the attention of Qwen2.5-VL and Qwen2-VL to transformers, unless it is flash-attn's."""
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLAttention
     from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLAttention
 
-    own = {kind: kind.forward for kind in (Qwen2_5_VLAttention, Qwen2VLAttention)}
+    return _attend_through_transformers(original, Qwen2_5_VLAttention, Qwen2VLAttention)
+
+
+@replaces("verl.models.transformers.glm4v", "glm4v_attn_forward")
+def attend_in_glm(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave the attention of GLM-4.1V to transformers, unless it is flash-attn's."""
+    from transformers.models.glm4v.modeling_glm4v import Glm4vTextAttention
+
+    return _attend_through_transformers(original, Glm4vTextAttention)
+
+
+def _attend_through_transformers(original: Callable[..., Any], *kinds: type) -> Callable[..., Any]:
+    """Attention for layers of these kinds, as transformers defines it, which finds packed rows from their positions.
+
+    With packed rows verl replaces it by a function of its own that calls flash-attn, whatever the config asks for: a
+    ``NameError`` where the package is missing.
+    """
+    own = {kind: kind.forward for kind in kinds}
 
     def forward(attention: Any, *args: Any, **named: Any) -> Any:
         flash_attn = attention.config._attn_implementation == packed_attention.FLASH_ATTN
@@ -107,5 +120,6 @@ def finish_model(original: Callable[..., None]) -> Callable[..., None]:
 packed_attention.register()
 keep_fused_head_with_the_root()
 embed_text_without_images()
-attend_through_transformers()
+attend_in_qwen()
+attend_in_glm()
 finish_model()

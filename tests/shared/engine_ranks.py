@@ -6,6 +6,7 @@ Makes a small model in FOLDER and prints one line "ok NAME" for each check that 
 Rank 0 has rows with images and a micro-batch of a single row, rank 1 has text only; both have padding rows.
 """
 
+import copy
 import os
 import sys
 from collections.abc import Callable
@@ -190,6 +191,11 @@ def check_weights(folder: str, rows: list[Row]) -> None:
     sent = dict(engine.get_per_tensor_param()[0])
     assert sent.keys() == expected.keys()
     assert all(sent[name].dtype == torch.bfloat16 and torch.equal(sent[name], expected[name]) for name in sent)
+    whole_pixels, light = log_probs(engine, rows, True), copy.deepcopy(rows)
+    for row in light:
+        row.media = {name: value.bfloat16() if name == "pixel_values" else value for name, value in row.media.items()}
+    same(log_probs(engine, light, True), whole_pixels, 0)
+    done("pixels of 16 bits are as good")
     whole = build(folder, None, packed=True)
     assert {weight.dtype for _, weight in whole.get_per_tensor_param()[0]} == {torch.float32}
     done("weights are cast first")
