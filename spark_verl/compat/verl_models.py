@@ -88,7 +88,7 @@ def attend_in_glm(original: Callable[..., Any]) -> Callable[..., Any]:
     return _attend_through_transformers(original, Glm4vTextAttention)
 
 
-def _attend_through_transformers(original: Callable[..., Any], *kinds: type) -> Callable[..., Any]:
+def _attend_through_transformers(original: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:
     """Attention for layers of these kinds, as transformers defines it, which finds packed rows from their positions.
 
     With packed rows verl replaces it by a function of its own that calls flash-attn, whatever the config asks for: a

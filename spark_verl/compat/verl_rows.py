@@ -131,7 +131,7 @@ def group_writes(media: torch.dtype | None = None) -> None:
     _keep_rows_apart()
     from verl.trainer.ppo.v1 import agent_loop_tq
 
-    agent_loop_tq.tq.media = media  # ty: ignore[unresolved-attribute]  it is a GroupedWrites by now
+    agent_loop_tq.tq.media = media  # ty: ignore[missing-attribute]  it is a GroupedWrites by now
 
 
 @replaces("verl.trainer.ppo.v1.agent_loop_tq", "tq")
