@@ -51,6 +51,46 @@ CONTRACT = [
         "model input_ids attention_mask pixel_values pixel_values_videos image_grid_thw video_grid_thw",
     ),
     ("verl.utils.transformers_compat", "unpack_visual_output", EXISTS),
+    (
+        "verl.models.transformers.qwen2_vl",
+        "qwen2_vl_attn_forward",
+        "self hidden_states attention_mask position_ids position_embeddings kwargs",
+    ),
+    (
+        "verl.models.transformers.glm4v",
+        "glm4v_attn_forward",
+        "self hidden_states attention_mask position_ids position_embeddings kwargs",
+    ),
+    ("transformers.models.glm4v.modeling_glm4v", "Glm4vTextAttention.forward", EXISTS),
+    (
+        "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
+        "Qwen2_5_VLAttention.forward",
+        "self hidden_states attention_mask position_ids past_key_values output_attentions use_cache"
+        " position_embeddings kwargs",
+    ),
+    (
+        "verl.models.transformers.monkey_patch",
+        "patch_forward_with_backends",
+        "model use_fused_kernels fused_kernels_backend",
+    ),
+    ("verl.workers.config.model", "update_model_config", "module_config override_config_kwargs"),
+    (
+        "transformers.modeling_flash_attention_utils",
+        "_lazy_imports",
+        "implementation attention_wrapper allow_all_kernels",
+    ),
+    ("transformers.modeling_flash_attention_utils", "_pad_input", "hidden_states indices batch seqlen"),
+    ("transformers.modeling_flash_attention_utils", "_unpad_input", "hidden_states attention_mask unused_mask"),
+    (
+        "torch.nn.attention.varlen",
+        "varlen_attn",
+        "query key value cu_seq_q cu_seq_k max_q max_k return_aux scale window_size",
+    ),
+    ("verl.workers.engine_workers", "maybe_fix_3d_position_ids", "data"),
+    ("verl.workers.engine.base", "maybe_fix_3d_position_ids", "data"),
+    ("verl.utils.tensordict_utils", "nested_tensor_from_tensor_list", "tensors ragged_idx"),
+    ("verl.workers.engine.fsdp.transformer_impl", "convert_weight_keys", "state_dict model"),
+    ("torch.distributed.fsdp", "FSDPModule._get_fsdp_state", "self"),
     ("verl.trainer.ppo.v1.agent_loop_tq", "tq", EXISTS),
     ("verl.trainer.ppo.v1.agent_loop_tq", "list_of_dict_to_tensordict", "list_of_dicts"),
     # main: how a run is started

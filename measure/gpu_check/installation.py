@@ -55,11 +55,10 @@ def reference(q: Tensor, k: Tensor, v: Tensor, begins: Tensor, longest: int, cau
 
 
 def torch_varlen(q: Tensor, k: Tensor, v: Tensor, begins: Tensor, longest: int, causal: bool) -> Tensor:
-    """torch's own kernel for packed sequences."""
-    from torch.nn.attention.varlen import varlen_attn
+    """What training packs rows with where flash-attn is not installed: torch's own kernel."""
+    from spark_verl.compat.packed_attention import attend_packed
 
-    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
-    return varlen_attn(q, k, v, begins, begins, longest, longest, window_size=(-1, 0) if causal else (-1, -1))
+    return attend_packed(q, k, v, begins, begins, longest, longest, causal=causal)
 
 
 def flash_attn(q: Tensor, k: Tensor, v: Tensor, begins: Tensor, longest: int, causal: bool) -> Tensor:

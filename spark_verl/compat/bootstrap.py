@@ -15,6 +15,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from spark_verl.compat.vision_tower import FROZEN_VARIABLE
+
 PLATFORM_VARIABLE = "VERL_PLATFORM"
 PLATFORM_NAME = "cpu"
 LOCAL = "local"
@@ -197,8 +199,20 @@ def carry_environment(config: DictConfig) -> None:
 def mend_models(config: DictConfig) -> None:
     """Have verl import :mod:`spark_verl.compat.verl_models` wherever it builds a model, beside a user's own modules.
 
-    Changes ``actor_rollout_ref.model.external_lib`` of ``config`` in place.
+    Changes ``actor_rollout_ref.model.external_lib`` of ``config`` in place, and, for a vision tower that is to be
+    frozen, the environment of the run's processes.
+
+    Raises:
+        ValueError: The tower cannot be frozen with this kind of sharding.
     """
+    actor = config.actor_rollout_ref.actor
+    if actor.get("freeze_vision_tower"):
+        if actor.strategy != "fsdp2" and not actor.fsdp_config.get("use_orig_params"):
+            raise ValueError(
+                f"actor_rollout_ref.actor.freeze_vision_tower=true needs actor.strategy=fsdp2 (is {actor.strategy}):"
+                " FSDP1 shards frozen and trained weights together"
+            )
+        _set(config, _VARIABLES, _variables(config) | {FROZEN_VARIABLE: "1"})
     found = config.actor_rollout_ref.model.external_lib
     modules = list(found) if isinstance(found, ListConfig) else [found] if found else []
     if MODEL_FIXES not in modules:

@@ -1,7 +1,9 @@
-"""Two defects of verl 0.9.1's model code that stop runs, mended in every process that imports this module.
+"""Defects of verl 0.9.1's model code, mended in every process that imports this module.
 
 ``actor_rollout_ref.model.external_lib`` names it (:func:`spark_verl.compat.mend_models`); verl imports it before it
-builds a model, on every platform. Both are inert where verl's code does not run into them.
+builds a model, on every platform. All are inert where verl's code does not run into them. What concerns verl's engine
+(:mod:`spark_verl.compat.verl_engine`) is mended when a model is built, as then the process has an engine: the others
+are spared its imports.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from spark_verl.compat import packed_attention
 from spark_verl.compat.replace import replaces
+from spark_verl.compat.vision_tower import prepare_vision_tower
 
 
 @replaces("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets")
@@ -67,5 +71,55 @@ def embed_text_without_images(original: Callable[..., Any]) -> Callable[..., Any
     return embed
 
 
+@replaces("verl.models.transformers.qwen2_vl", "qwen2_vl_attn_forward")
+def attend_in_qwen(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave the attention of Qwen2.5-VL and Qwen2-VL to transformers, unless it is flash-attn's."""
+    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLAttention
+    from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLAttention
+
+    return _attend_through_transformers(original, Qwen2_5_VLAttention, Qwen2VLAttention)
+
+
+@replaces("verl.models.transformers.glm4v", "glm4v_attn_forward")
+def attend_in_glm(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Leave the attention of GLM-4.1V to transformers, unless it is flash-attn's."""
+    from transformers.models.glm4v.modeling_glm4v import Glm4vTextAttention
+
+    return _attend_through_transformers(original, Glm4vTextAttention)
+
+
+def _attend_through_transformers(original: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:
+    """Attention for layers of these kinds, as transformers defines it, which finds packed rows from their positions.
+
+    With packed rows verl replaces it by a function of its own that calls flash-attn, whatever the config asks for: a
+    ``NameError`` where the package is missing.
+    """
+    own = {kind: kind.forward for kind in kinds}
+
+    def forward(attention: Any, *args: Any, **named: Any) -> Any:
+        flash_attn = attention.config._attn_implementation == packed_attention.FLASH_ATTN
+        return (original if flash_attn else own[type(attention)])(attention, *args, **named)
+
+    return forward
+
+
+@replaces("verl.models.transformers.monkey_patch", "patch_forward_with_backends")
+def finish_model(original: Callable[..., None]) -> Callable[..., None]:
+    """At the end of what verl does to a new model, before adapters and FSDP, do what this package has to."""
+
+    def finish(model: Any, *args: Any, **named: Any) -> None:
+        from spark_verl.compat import verl_engine
+
+        original(model, *args, **named)
+        prepare_vision_tower(model)
+        verl_engine.mend()
+
+    return finish
+
+
+packed_attention.register()
 keep_fused_head_with_the_root()
 embed_text_without_images()
+attend_in_qwen()
+attend_in_glm()
+finish_model()

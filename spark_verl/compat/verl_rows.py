@@ -4,6 +4,9 @@ verl's agent-loop worker writes each of a prompt's n rows by itself, the moment 
 metadata, serialization and notification, with the pixels of the prompt's images in every one. Nothing reads a row
 before its prompt has ended, so all n can be written then.
 
+The pixels go in the arithmetic of the model, where that has 16 bits (:func:`media_dtype`): FSDP rounds a model's inputs
+to it before anything else, so half of what verl stores and sends several times per step would never be looked at.
+
 verl's code still makes the rows, in a method too long to be overridden. :func:`group_writes` gives its module another
 ``transfer_queue`` and another ``list_of_dict_to_tensordict``, in the processes of SPARK's workers only.
 """
@@ -15,9 +18,13 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 from tensordict import NonTensorStack, TensorDict
 
 from spark_verl.compat.replace import replaces
+
+_MEDIA = "multi_modal_inputs"
+_SIXTEEN_BITS = {"bf16": torch.bfloat16, "bfloat16": torch.bfloat16, "fp16": torch.float16, "float16": torch.float16}
 
 TERMINAL = ("finished", "failure")
 """Status of a prompt, as verl's worker writes it, after which none of its rows can follow."""
@@ -32,10 +39,12 @@ class GroupedWrites:
 
     Args:
         queue: The real module; everything but the two functions below is its own.
+        media: What pixels are stored as; None leaves them as they are.
     """
 
-    def __init__(self, queue: ModuleType) -> None:
+    def __init__(self, queue: ModuleType, media: torch.dtype | None = None) -> None:
         self._queue = queue
+        self.media = media
         self._waiting: dict[tuple[str, str], list[Row]] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -56,6 +65,9 @@ class GroupedWrites:
         await self._queue.async_kv_put(key=key, partition_id=partition_id, tag=tag)
 
     async def _write(self, partition_id: str, rows: list[Row]) -> None:
+        if self.media is not None:
+            fields = self._cast([fields for _, fields, _ in rows])
+            rows = [(key, cast, tag) for (key, _, tag), cast in zip(rows, fields, strict=True)]
         # An agent loop may give some rows fields that others lack.
         alike: dict[frozenset[str], list[Row]] = {}
         for row in rows:
@@ -65,6 +77,24 @@ class GroupedWrites:
             await self._queue.async_kv_batch_put(
                 keys=keys, partition_id=partition_id, fields=as_tensordict(fields), tags=tags
             )
+
+    def _cast(self, rows: list[Fields]) -> list[Fields]:
+        """The rows with their pixels in the model's arithmetic; rows that share pixels go on sharing them."""
+        done: dict[int, torch.Tensor] = {}
+
+        def cast(name: str, value: Any) -> Any:
+            if not name.startswith("pixel_values") or not isinstance(value, torch.Tensor):
+                return value
+            if id(value) not in done:
+                done[id(value)] = value.to(self.media)
+            return done[id(value)]
+
+        return [
+            {**row, _MEDIA: {name: cast(name, value) for name, value in row[_MEDIA].items()}}
+            if row.get(_MEDIA)
+            else row
+            for row in rows
+        ]
 
 
 def as_tensordict(rows: list[Fields]) -> TensorDict:
@@ -85,10 +115,23 @@ def _column(values: list[Any]) -> Any:
     return torch.nested.as_nested_tensor(values, layout=torch.jagged if one_dimensional else torch.strided)
 
 
-def group_writes() -> None:
-    """Group the writes of verl's agent-loop worker in this process."""
+def media_dtype(config: DictConfig) -> torch.dtype | None:
+    """The 16-bit type in which actor and reference compute; None where one of them computes in float32."""
+    found = set()
+    for role in ("actor", "ref"):
+        # verl's own default is bf16.
+        precision = OmegaConf.select(config, f"actor_rollout_ref.{role}.fsdp_config.mixed_precision") or {}
+        found.add(_SIXTEEN_BITS.get(str(precision.get("param_dtype") or "bf16")))
+    return found.pop() if len(found) == 1 else None
+
+
+def group_writes(media: torch.dtype | None = None) -> None:
+    """Group the writes of verl's agent-loop worker in this process; pixels are stored as ``media``."""
     _let_rows_wait()
     _keep_rows_apart()
+    from verl.trainer.ppo.v1 import agent_loop_tq
+
+    agent_loop_tq.tq.media = media  # ty: ignore[missing-attribute]  it is a GroupedWrites by now
 
 
 @replaces("verl.trainer.ppo.v1.agent_loop_tq", "tq")

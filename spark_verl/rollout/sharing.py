@@ -74,7 +74,7 @@ class Sharing(PlainWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spark = load_spark_config(self.config)
-        verl_rows.group_writes()
+        verl_rows.group_writes(verl_rows.media_dtype(self.config))
         self.media = MediaCache()
         self._shared_loops: dict[str, SingleTurnAgentLoop | None] = {}
         if self.spark.share_media:

@@ -174,22 +174,38 @@ def test_a_reward_model_needs_reward_workers(files):
     rules.check(load([*files, *model, "reward.num_workers=1"]))
 
 
+SPLIT = "actor_rollout_ref.actor.fsdp_config.ulysses_sequence_parallel_size=2"
+ATTENTION = "+actor_rollout_ref.model.override_config.attn_implementation="
+
+
 @pytest.mark.parametrize(
-    ("overrides", "missing"),
-    [([], True), (["+actor_rollout_ref.model.override_config.attn_implementation=sdpa"], False)],
+    ("overrides", "refused"),
+    [
+        ([SPLIT], False),
+        ([SPLIT, ATTENTION + "flash_attention_2"], False),
+        ([SPLIT, ATTENTION + "torch_flash_varlen"], False),
+        ([SPLIT, ATTENTION + "sdpa"], True),
+        ([ATTENTION + "sdpa"], False),
+    ],
+    ids=["verl's default", "flash-attn", "torch's", "sdpa", "not split"],
 )
-def test_flash_attention_is_looked_for_before_ray(tmp_path, monkeypatch, overrides, missing):
+def test_a_split_sequence_needs_flash_attention_on_joined_clusters_too(monkeypatch, overrides, refused):
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    config = load(overrides, "spark_vl_7b")
+    if not refused:
+        rules.check_devices(config)
+        return
+    with pytest.raises(ValueError, match="attn_implementation=sdpa sees one part of a sequence"):
+        rules.check_devices(config)
+
+
+def test_nothing_has_to_be_compiled(monkeypatch, tmp_path):
+    """Without flash-attn packed rows go through torch's own kernels."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(bootstrap, "RUNNING_CLUSTER", tmp_path / "none")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    find = rules.importlib.util.find_spec
-    monkeypatch.setattr(rules.importlib.util, "find_spec", lambda name: None if name == "flash_attn" else find(name))
-    config = load(overrides, "spark_vl_7b")
-    if not missing:
-        rules.check_devices(config)
-        return
-    with pytest.raises(ValueError, match="flash-attn is not installed: bash run_scripts/setup_gpu.sh"):
-        rules.check_devices(config)
+    monkeypatch.setitem(sys.modules, "flash_attn", None)
+    rules.check_devices(load([], "spark_vl_7b"))
 
 
 def test_main_ends_with_one_line_and_without_ray(tmp_path):

@@ -8,9 +8,10 @@ import re
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensordict import NonTensorStack
 
-from spark_verl.compat.verl_rows import GroupedWrites, as_tensordict
+from spark_verl.compat.verl_rows import GroupedWrites, as_tensordict, media_dtype
 
 
 class Queue:
@@ -108,6 +109,44 @@ def test_rows_with_other_fields_are_written_apart() -> None:
     assert [keys for _, keys, _, _ in real.written] == [("a_0_0", "a_2_0"), ("a_1_0",), ("a",)]
 
 
+def test_pixels_are_stored_in_the_models_arithmetic_once() -> None:
+    real, pixels = Queue(), torch.rand(2, 3)
+    queue = GroupedWrites(real, torch.bfloat16)
+    media = {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, 1, 2]])}
+
+    async def run():
+        await put(queue, "a", 0, row(3, multi_modal_inputs=dict(media)))
+        await put(queue, "a", 1, row(3, multi_modal_inputs=dict(media)))
+        await put(queue, "a", 2, row(3, multi_modal_inputs={}))
+        await put(queue, "a", 3, row(3, multi_modal_inputs=None))
+        await queue.async_kv_put(key="a", partition_id="train", tag={"status": "finished"})
+
+    asyncio.run(run())
+    first, second, *without = real.written[0][2]["multi_modal_inputs"]
+    assert torch.equal(first["pixel_values"], pixels.bfloat16()) and second["pixel_values"] is first["pixel_values"]
+    assert torch.equal(first["image_grid_thw"], media["image_grid_thw"])
+    assert media["pixel_values"].dtype == torch.float32 and not any(without)
+
+
+@pytest.mark.parametrize(
+    ("actor", "ref", "expected"),
+    [
+        (None, None, torch.bfloat16),
+        ("bf16", None, torch.bfloat16),
+        ("fp32", "fp32", None),
+        ("fp32", None, None),
+        ("bf16", "fp32", None),
+        ("fp16", "fp16", torch.float16),
+    ],
+)
+def test_pixels_keep_their_bits_where_a_model_computes_in_them(actor, ref, expected) -> None:
+    models = {"actor": actor, "ref": ref}
+    config = {
+        role: {"fsdp_config": {"mixed_precision": dtype and {"param_dtype": dtype}}} for role, dtype in models.items()
+    }
+    assert media_dtype(OmegaConf.create({"actor_rollout_ref": config})) == expected
+
+
 @pytest.mark.parametrize("lengths", [(3,), (3, 3), (3, 5, 1)])
 def test_columns_hold_the_rows_values(lengths: tuple[int, ...]) -> None:
     rows = [row(length) for length in lengths]
@@ -129,7 +168,7 @@ from spark_verl.compat.verl_rows import GroupedWrites
 
 ray.init(num_cpus=8, include_dashboard=False, object_store_memory=200_000_000)
 tq.init()
-queue = GroupedWrites(tq)
+queue = GroupedWrites(tq, torch.bfloat16)
 rows = [
     {
         "responses": torch.arange(length),
@@ -204,16 +243,19 @@ def test_contract_with_verls_worker() -> None:
 
 
 GROUPED = """
+import torch
 from verl.trainer.ppo.v1 import agent_loop_tq
 from spark_verl.compat.verl_rows import group_writes
 real = agent_loop_tq.tq
 group_writes()
 first = agent_loop_tq.tq
-group_writes()
+plain = first.media
+group_writes(torch.bfloat16)
 rows = [{"a": 1}]
 result = dict(
     kind=type(first).__name__,
     once=agent_loop_tq.tq is first,
+    media=[plain, first.media == torch.bfloat16],
     rest=first.init is real.init,
     rows=agent_loop_tq.list_of_dict_to_tensordict(rows) is rows,
 )
@@ -221,4 +263,10 @@ result = dict(
 
 
 def test_a_workers_process_groups_its_writes(run_python) -> None:
-    assert run_python(GROUPED) == {"kind": "GroupedWrites", "once": True, "rest": True, "rows": True}
+    assert run_python(GROUPED) == {
+        "kind": "GroupedWrites",
+        "once": True,
+        "media": [None, True],
+        "rest": True,
+        "rows": True,
+    }

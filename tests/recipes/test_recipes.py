@@ -87,6 +87,35 @@ def test_the_baseline_has_as_many_sequences_and_optimizer_steps():
         assert mine == theirs, key
 
 
+@pytest.mark.parametrize(
+    ("name", "overrides", "trained"),
+    [
+        ("spark_vl_7b", [], True),
+        ("spark_vl_7b", ["actor_rollout_ref.actor.freeze_vision_tower=true"], False),
+        ("spark_vl_3b_lora", [], False),
+        ("spark_vl_3b_lora", ["actor_rollout_ref.model.exclude_modules=null"], True),
+        (
+            "spark_vl_3b_lora",
+            ["actor_rollout_ref.model.exclude_modules=null", "actor_rollout_ref.actor.freeze_vision_tower=true"],
+            False,
+        ),
+        ("spark_7b", [], False),
+    ],
+    ids=["trained", "frozen", "adapter beside it", "adapter on it", "adapter on it, frozen", "no tower"],
+)
+def test_a_trained_vision_tower_keeps_its_activations(name, overrides, trained):
+    config = load(name, *overrides)
+    shape = model_shape(config.actor_rollout_ref.model.path)
+    kept = compute(config, shape, 80).training.get("activations of the vision tower", 0.0)
+    # 32 layers of 1,280 numbers for each of 4 patches of a token, in bf16.
+    tokens = config.actor_rollout_ref.actor.ppo_max_token_len_per_gpu
+    assert kept == pytest.approx(trained * tokens * 4 * 32 * 1280 * 2 / 2**30)
+    facts = compute(config, shape, 80).facts
+    if "lora" not in name:
+        missing = facts["parameters (million)"] - facts["trainable parameters (million)"]
+        assert missing == pytest.approx(676.6 if overrides else 0, abs=0.1)
+
+
 def test_a_budget_that_does_not_fit_says_what_to_change():
     config = load("spark_vl_32b", "trainer.nnodes=1", "actor_rollout_ref.actor.fsdp_config.param_offload=false")
     problems = compute(config, model_shape("Qwen/Qwen2.5-VL-32B-Instruct"), 40).problems

@@ -62,7 +62,7 @@ def run(model_folder, tokenizer, monkeypatch):
         monkeypatch.setattr(agent_loop_tq.tq, "init", lambda *a, **k: None)
         monkeypatch.setattr(agent_loop_tq, "tq", verl_rows.GroupedWrites(queue))
         monkeypatch.setattr(agent_loop_tq, "list_of_dict_to_tensordict", lambda rows: rows)
-        monkeypatch.setattr(verl_rows, "group_writes", lambda: None)
+        monkeypatch.setattr(verl_rows, "group_writes", lambda *_: None)
         monkeypatch.setattr(worker_module, "tq", queue)
         with initialize_config_dir(RECIPES, version_base=None):
             overrides = [f"actor_rollout_ref.model.path={model_folder}", f"actor_rollout_ref.rollout.n={N}"]

@@ -1,0 +1,113 @@
+"""verl's real FSDP2 engine on two ranks: packed rows, rows of one length, weights sent, frozen vision towers."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from spark_verl.compat.verl_engine import _positions_fixed_by
+
+PROGRAM = Path(__file__).resolve().parents[1] / "shared" / "engine_ranks.py"
+SETTINGS = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREADS": "1"}
+CHECKS = [
+    "packed default",
+    "packed torch_flash_varlen",
+    "packed sdpa",
+    "padded on packed attention",
+    "rows of one length",
+    "weights are cast first",
+]
+VISION_CHECKS = ["pixels of 16 bits are as good", "an adapter leaves the tower alone", "a frozen tower stays as it is"]
+
+
+def two_ranks(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(PROGRAM)]
+    return subprocess.run(
+        [*command, *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, timeout=1500
+    )
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """Return ``run(kind)``: what the program printed for this kind of model, and its errors; run once for each."""
+    runs = {}
+
+    def run(kind: str) -> subprocess.CompletedProcess:
+        if kind not in runs:
+            runs[kind] = two_ranks(kind, str(tmp_path_factory.mktemp(kind)))
+        return runs[kind]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [(kind, check) for kind in ("text", "vision") for check in CHECKS + VISION_CHECKS * (kind == "vision")],
+)
+def test_two_ranks(ranks, kind, check):
+    """Log-probabilities and entropies within 1e-6, gradients within 5e-7 of padded rows (where they are compared)."""
+    done = ranks(kind)
+    assert f"ok {check}\n" in done.stdout, done.stderr[-3000:]
+
+
+def positions(lengths: tuple[int, ...], dimensions: int) -> list[torch.Tensor]:
+    return [torch.arange(dimensions * length).reshape(dimensions, length) for length in lengths]
+
+
+@pytest.mark.parametrize("dimensions", [3, 4])
+@pytest.mark.parametrize(
+    "lengths",
+    [(5,), (4,), (3, 3), (8, 8), (16, 16, 16, 16), (1, 1), (2, 5), (1, 3), (4, 4, 9), (2, 2)],
+    ids=str,
+)
+def test_positions_keep_their_rows(dimensions, lengths):
+    """However rows arrive, whatever their lengths, and however often they are looked at."""
+    from verl.utils import tensordict_utils as tu
+
+    rows = positions(lengths, dimensions)
+    nested = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+    data = TensorDict({"position_ids": nested}, batch_size=[len(rows)])
+    fix = _positions_fixed_by(tu.maybe_fix_3d_position_ids)
+    fix(data)
+    fix(data)
+    order = list(range(len(rows)))[::-1]
+    picked = tu.index_select_tensor_dict(data, order)
+    fix(picked)
+    assert torch.equal(data["position_ids"].values(), torch.cat(rows, dim=1))
+    assert torch.equal(picked["position_ids"].values(), torch.cat([rows[i] for i in order], dim=1))
+
+
+@pytest.mark.parametrize("data", [{}, {"position_ids": torch.zeros(2, 3)}], ids=["none", "of a text model"])
+def test_other_positions_are_left_alone(data):
+    data = TensorDict(data, batch_size=[2])
+    expected = data.clone()
+    _positions_fixed_by(lambda _: None)(data)
+    assert data.keys() == expected.keys() and all((data[key] == expected[key]).all() for key in data.keys())  # noqa: SIM118
+
+
+def test_verl_alone_fails_on_rows_of_one_length():
+    """When this test fails, verl has mended it, and the fix can go."""
+    from verl.utils import tensordict_utils as tu
+
+    nested = torch.nested.as_nested_tensor(positions((3, 3), 4), layout=torch.jagged)
+    data = TensorDict({"position_ids": nested}, batch_size=[2])
+    tu.maybe_fix_3d_position_ids(data)
+    with pytest.raises(RuntimeError, match="Expected cond to be True"):
+        tu.index_select_tensor_dict(data, [0])
+
+
+def test_contract_with_verls_way_of_sending_weights():
+    """Names are converted, and only then are weights gathered, one by one, in whatever dtype they have."""
+    from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
+
+    source = inspect.getsource(FSDPEngine.get_per_tensor_param)
+    converted, read = source.index("params = convert_weight_keys(params,"), source.rindex("in params.items()")
+    assert converted < read
+    assert "param.to(device, non_blocking=True).full_tensor() if isinstance(param, DTensor) else param" in source
