@@ -72,7 +72,7 @@ def _problem_of_folder(folder: Path) -> str | None:
         if (folder / "adapter_config.json").is_file():
             return "is a LoRA adapter, not a model: give the base model, or the two merged"
         if inside is not None:
-            return f"is no model folder, it has no config.json: did you mean {brief(inside)}?"
+            return f"is no model folder, it has no config.json: did you mean {brief(inside.name)} in it?"
         if _holds(folder, _SHARDS):
             return f"is a checkpoint: {_MERGE}"
         return "is no model folder: it has no config.json"

@@ -33,7 +33,7 @@ FOLDERS = {
         {"model_world_size_2_rank_0.pt": "", "huggingface/config.json": CONFIG},
         "is a checkpoint: bash run_scripts/merge",
     ),
-    "one level too high": ({"merged/config.json": CONFIG, "merged/m.safetensors": ""}, "did you mean {folder}/merged?"),
+    "one level too high": ({"merged/config.json": CONFIG, "merged/m.safetensors": ""}, "did you mean merged in it?"),
 }
 
 

@@ -229,11 +229,16 @@ def test_a_custom_reward_function_has_truths_of_its_own(tmp_path) -> None:
 
 
 def test_unlabelled_rows_are_counted_where_they_are_wanted(tmp_path) -> None:
-    config = config_of(write(tmp_path, [row(), row(**truth(None))]))
+    mixed = write(tmp_path, [row(), row(**truth(None))], name="mixed")
+    labelled = write(tmp_path, [row(), row()], name="labelled")
+    config = config_of(mixed, labelled)
     check_data(config, 5, unlabelled=True)
+    # A validation row without a truth has nothing to be compared with.
+    with pytest.raises(ValueError, match="row 1: reward_model.ground_truth: no answer is given"):
+        check_data(config_of(labelled, mixed), 5, unlabelled=True)
     with pytest.raises(ValueError, match="row 1: reward_model.ground_truth: no answer is given"):
         check_data(config, 5)
-    config = config_of(write(tmp_path, [row(), row(**truth("nan"))]))
+    config = config_of(write(tmp_path, [row(), row(**truth("nan"))], name="nan"))
     with pytest.raises(ValueError, match="row 1: reward_model.ground_truth: an answer that means nothing"):
         check_data(config, 5, unlabelled=True)
 
