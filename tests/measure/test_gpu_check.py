@@ -222,4 +222,5 @@ def test_a_dry_run_needs_no_gpu_and_starts_nothing(tmp_path: Path) -> None:
     logs = {name: (tmp_path / "here" / f"{name}.log").read_text() for name in ("spark", "verl")}
     assert "All configuration checks passed" in logs["spark"]
     assert "trainer_mode: sync" in logs["verl"]
-    assert not list((tmp_path / "here").glob("**/*.safetensors")) and not (tmp_path / "here" / "runs").exists()
+    assert not any(file.stat().st_size for file in (tmp_path / "here").glob("**/*.safetensors"))
+    assert not (tmp_path / "here" / "runs").exists()
