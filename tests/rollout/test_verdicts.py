@@ -54,10 +54,10 @@ def test_an_audit_group_is_judged_by_what_the_verifier_found(run):
 
 
 def test_verdicts_that_cannot_be_read_are_counted(run):
-    """The engine's fixed verdict is Yes; the script's replies to judge prompts are not."""
-    _, queue, _ = run({"larger": [RIGHT] * 4, "Proposed": ["perhaps"] * 4}, [prompt(**UNLABELLED)], overrides=ON)
+    verdicts = ["perhaps", "\\boxed{Yes}", "\\boxed{No}", OSError("engine")]
+    _, queue, _ = run({"larger": [*[RIGHT] * 4, *verdicts]}, [prompt(**UNLABELLED)], overrides=ON)
     (each,) = scored(queue).classes
-    assert each.asked == 4 and each.read <= 4
+    assert (each.yes, each.read, each.asked) == (1, 2, 4)
 
 
 def test_a_vote_asks_nobody(run):
