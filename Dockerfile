@@ -2,7 +2,7 @@
 # has NVIDIA's driver, 580 or later, and its container toolkit.
 #
 #   docker build -t spark_verl .
-#   docker run --rm -it --gpus all --shm-size=16g -v ~/data:/root/data -v "$PWD/outputs:/spark_verl/outputs" spark_verl
+#   docker run --rm -it --gpus all --shm-size=16g -v ~/data:/data -v "$PWD/outputs:/spark_verl/outputs" spark_verl
 #   bash run_scripts/gpu_check.sh       inside
 #
 # CUDA's libraries are among the Python packages, and nothing is compiled, so the base is plain Ubuntu. For flash-attn name
