@@ -123,6 +123,10 @@ class SelfRewardKind(Word):
         return self not in (SelfRewardKind.VOTE, SelfRewardKind.MAJORITY)
 
 
+HIDDEN_TRUTH = "hidden_truth"
+"""Key of ``extra_info`` with the truth of an unlabelled row, for experiments: metrics see it, training does not."""
+
+
 class Correctness(Word):
     """What the verifier found out about a rollout."""
 

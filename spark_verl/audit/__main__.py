@@ -12,7 +12,6 @@ and with more ``--questions``.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import importlib.metadata
 import json
@@ -33,12 +32,11 @@ from spark_verl.audit.figures import audited, figures
 from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.data.errors import UsageError
 from spark_verl.evaluation import connection
-from spark_verl.evaluation.__main__ import evaluate, measured
+from spark_verl.evaluation.__main__ import ask_what_is_left
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.connection import COUNT, Options, Parser, number
 from spark_verl.evaluation.figures import without_nan
-from spark_verl.evaluation.results import open_results, read_results
-from spark_verl.evaluation.runner import left_to_do
+from spark_verl.evaluation.results import read_results
 from spark_verl.options import at_least, brief
 
 AUDIT: Options = (
@@ -129,13 +127,8 @@ def command(arguments: Sequence[str] | None = None) -> int:
     rows = LabelledRows.open(options.data, options.questions, options.seed, options.images)
     # Not by the file's name: another file into the same folder is to be refused.
     opened: dict[str, Benchmark] = {"audit": rows}
-    with open_results(options.output / "results.jsonl", measured(options, [strategy])) as results:
-        todo, resumed = left_to_do(opened, [strategy], results)
-        failed = 0
-        if todo:
-            with connection.served(options, options.output / "server.log") as base_url:
-                failed = asyncio.run(evaluate(options, prompts, base_url, opened, todo, results))
-    print(f"{len(todo) - failed} questions, {resumed} from an earlier start, {failed} failed", file=sys.stderr)
+    done, resumed, failed = ask_what_is_left(options, prompts, opened, [strategy])
+    print(f"{done} questions, {resumed} from an earlier start, {failed} failed", file=sys.stderr)
     print(write_report(options, rows, strategy))
     if failed:
         print(f"{failed} questions failed; the same command tries them again", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -19,8 +20,7 @@ from spark_verl.evaluation.session import Judgement, Session, request_seed
 from spark_verl.evaluation.strategies import Strategy
 from spark_verl.options import brief
 from spark_verl.reward import Verdict, averify, parse_judgement
-from spark_verl.reward.verifier import verify_answer
-from spark_verl.self_reward.answers import ScoredGroup, group_answers
+from spark_verl.self_reward.answers import ScoredGroup, group_answers, same_answer
 from spark_verl.vocabulary import Objective, Source, Supervision
 
 _JUDGE_ROWS = "spark/"
@@ -134,16 +134,7 @@ class Audit(Strategy):
 
 async def _classes(session: Session) -> ScoredGroup:
     question = session.question
-
-    async def equal(answer: str, truth: str) -> bool:
-        found = await asyncio.to_thread(
-            verify_answer, answer, truth, choices=question.choices, tolerance=question.tolerance
-        )
-        return found.correct
-
-    async def same(one: str, other: str) -> bool:
-        return one == other or (await equal(one, other) and await equal(other, one))
-
+    same = partial(same_answer, choices=question.choices, tolerance=question.tolerance)
     answers = {index: sample.answer for index, sample in enumerate(session.samples)}
     return await group_answers(answers, same, question=session.key, supervision=Supervision.AUDIT, limit=None)
 

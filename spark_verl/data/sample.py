@@ -21,6 +21,7 @@ from spark_verl.data.prompts import build_prompt, find_choices, remove_instructi
 from spark_verl.data.stores import Images
 from spark_verl.data.truth import ground_truth, written_value
 from spark_verl.reward.choices import option_letter
+from spark_verl.vocabulary import HIDDEN_TRUTH
 
 TEXT, NUMBER, SHARE = datasets.Value("string"), datasets.Value("int64"), datasets.Value("float64")
 
@@ -38,7 +39,7 @@ def features(**extra_info: Any) -> datasets.Features:
             "images": datasets.List(datasets.Image()),
             "ability": TEXT,
             "reward_model": {"style": TEXT, "ground_truth": TEXT},
-            "extra_info": {"split": TEXT, "index": NUMBER, "hidden_truth": TEXT, **extra_info},
+            "extra_info": {"split": TEXT, "index": NUMBER, HIDDEN_TRUTH: TEXT, **extra_info},
         }
     )
 
@@ -123,7 +124,7 @@ def build_row(
         "extra_info": {
             "split": split,
             "index": index,
-            "hidden_truth": None if labelled else truth,
+            HIDDEN_TRUTH: None if labelled else truth,
             "id": sample.id,
             "kind": sample.kind,
             "source": sample.source,

@@ -20,7 +20,7 @@ from spark_verl.digits.attempts import HABITS, Attempt, draw_attempt
 from spark_verl.digits.demonstrations import FORMS, TEMPLATES, ground_truth, judge_prompt
 from spark_verl.digits.questions import KINDS, Question, draw_question
 from spark_verl.judge.templates import TemplateSet
-from spark_verl.vocabulary import Objective, Source
+from spark_verl.vocabulary import HIDDEN_TRUTH, Objective, Source
 
 DATA_SOURCE = "spark_digits"
 
@@ -42,7 +42,7 @@ def make_row(
         "images": [{"bytes": png, "path": None} for png in question.png()],
         "ability": "digits",
         "reward_model": {"style": "rule", "ground_truth": ground_truth},
-        "extra_info": {"role": "policy", "hidden_truth": None, **dict.fromkeys(_JUDGE_COLUMNS, ""), **extra, **about},
+        "extra_info": {"role": "policy", HIDDEN_TRUTH: None, **dict.fromkeys(_JUDGE_COLUMNS, ""), **extra, **about},
     }
 
 
@@ -57,7 +57,9 @@ def policy_rows(split: str, size: int, seed: int, labelled: bool = True) -> list
     rng.shuffle(questions)
     if labelled:
         return [make_row(q, split, i, q.prompt, DATA_SOURCE, q.answer) for i, q in enumerate(questions)]
-    return [make_row(q, split, i, q.prompt, DATA_SOURCE, None, hidden_truth=q.answer) for i, q in enumerate(questions)]
+    return [
+        make_row(q, split, i, q.prompt, DATA_SOURCE, None, **{HIDDEN_TRUTH: q.answer}) for i, q in enumerate(questions)
+    ]
 
 
 def judge_rows(templates: TemplateSet, seed: int) -> list[dict[str, Any]]:

@@ -121,6 +121,34 @@ async def evaluate(
         return await run(opened, todo, context, results, **running)
 
 
+def ask_what_is_left(
+    options: argparse.Namespace,
+    prompts: Prompts,
+    opened: dict[str, registry.Benchmark],
+    strategies: Sequence[Strategy],
+    always: bool = False,
+) -> tuple[int, int, int]:
+    """Ask whatever no earlier start has answered; a server runs only if there is anything.
+
+    Args:
+        options: The command line.
+        prompts: The judge's words.
+        opened: What is asked.
+        strategies: How.
+        always: Connect even if nothing is left, to compare the model.
+
+    Returns:
+        How many answers were had now, earlier, and not at all.
+    """
+    with open_results(options.output / "results.jsonl", measured(options, strategies)) as results:
+        todo, resumed = left_to_do(opened, strategies, results)
+        failed = 0
+        if todo or always:
+            with connection.served(options, options.output / "server.log") as base_url:
+                failed = asyncio.run(evaluate(options, prompts, base_url, opened, todo, results))
+    return sum(map(len, todo.values())) - failed, resumed, failed
+
+
 def write_report(options: argparse.Namespace, opened: dict[str, registry.Benchmark]) -> str:
     """Write ``report.json``, ``report.md`` and the judge's pictures; the text of ``report.md``."""
     output: Path = options.output
@@ -153,13 +181,8 @@ def command(arguments: Sequence[str] | None = None) -> int:
     # Whatever can be wrong is said, and what is left to do is found, before a server is started.
     prompts = connection.prepare(options)
     opened = open_benchmarks(options)
-    with open_results(options.output / "results.jsonl", measured(options, strategies)) as results:
-        todo, resumed = left_to_do(opened, strategies, results)
-        failed = 0
-        if todo or options.base_url:  # a server that is there is asked which model it has
-            with connection.served(options, options.output / "server.log") as base_url:
-                failed = asyncio.run(evaluate(options, prompts, base_url, opened, todo, results))
-    done = sum(map(len, todo.values())) - failed
+    # A server that is there is asked which model it has.
+    done, resumed, failed = ask_what_is_left(options, prompts, opened, strategies, always=bool(options.base_url))
     print(f"{done} answers, {resumed} from an earlier start, {failed} failed", file=sys.stderr)
     print(write_report(options, opened))
     if failed:

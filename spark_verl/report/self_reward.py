@@ -18,12 +18,11 @@ from spark_verl.report.frame import Run
 from spark_verl.report.section import Section
 from spark_verl.report.style import Chart, Table
 from spark_verl.runs import dumps
+from spark_verl.self_reward import DUMP_FOLDER
 from spark_verl.self_reward.controller import Closed
 from spark_verl.vocabulary import Supervision
 
 PREFIX = "spark/self_reward/"
-FOLDER = "self_reward"
-
 REASONS = {
     Closed.FEW_GROUPS: "too few audit groups yet",
     Closed.BOUND: "its rewards do not go with the truth",
@@ -205,7 +204,7 @@ def examples(run: Run) -> list[Example]:
     """Of steps spread over the run, the first unlabelled group that taught something."""
     found = []
     for step, path in dumps.spread(run.rollout_files, EXAMPLES).items():
-        judged = path.parent / FOLDER / path.name
+        judged = path.parent / DUMP_FOLDER / path.name
         taught = [group for group in _groups(judged) if group["advantages"]] if judged.is_file() else []
         by_uid = {group["uid"]: group for group in taught}
         row = next((row for row in dumps.rows(path) if dumps.group_of(row) in by_uid), None)
@@ -227,7 +226,7 @@ def _example(run: Run, step: int, row: dumps.Row, group: Mapping[str, Any]) -> E
         Answer(
             text=each["answer"][:200],
             votes=len(each["sessions"]),
-            verdicts=f"{each['yes']} of {each['read']}" if each["asked"] else "not asked",
+            verdicts=f"{each['yes']} of {each['asked']}" if each["asked"] else "not asked",
             reward=f"{reward:.2f}",
             truth={True: "right", False: "wrong", None: "not known"}[each["right"]],
         )

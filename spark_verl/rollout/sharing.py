@@ -125,11 +125,11 @@ class Sharing(PlainWorker):
             if self.spark.share_media and isinstance(kind, type) and issubclass(kind, SharedSingleTurnLoop):
                 # An entry of agent_loop_config_path may have more arguments for its class.
                 make = hydra.utils.instantiate({**entry, "_partial_": True})
-                loop = make(**self._loop_arguments(), cache=self.media)
+                loop = make(**self.loop_arguments(), cache=self.media)
             self._shared_loops[agent_name] = loop
         return self._shared_loops[agent_name]
 
-    def _loop_arguments(self) -> dict[str, Any]:
+    def loop_arguments(self) -> dict[str, Any]:
         """What verl instantiates an agent loop with."""
         return {
             "trainer_config": DictConfigWrap(self.config),

@@ -10,20 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
+from spark_verl.config import SparkConfig
 from spark_verl.judge import JudgeBuilder, JudgePrompt
 from spark_verl.reward.judgement import parse_judgement
-from spark_verl.reward.verifier import verify_answer
 from spark_verl.rollout.media import media_objects
 from spark_verl.rollout.sharing import SharedSingleTurnLoop, Sharing
-from spark_verl.self_reward.answers import ScoredGroup, group_answers
-from spark_verl.vocabulary import Correctness, RolloutGroup, SelfRewardKind, Supervision
+from spark_verl.self_reward.answers import ScoredGroup, equal_answer, group_answers, same_answer
+from spark_verl.vocabulary import HIDDEN_TRUTH, Correctness, Objective, RolloutGroup, SelfRewardKind, Supervision
 
 logger = logging.getLogger(__name__)
 
-HIDDEN_TRUTH = "hidden_truth"
-"""Key of ``extra_info`` with the truth of an unlabelled row, for experiments: it is seen by metrics only."""
+
+def limit_length(spark: SparkConfig, objective: Objective, sampling_params: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampling parameters with the objective's own length limit, where it has one."""
+    limit = spark.objective(objective).max_response_length
+    return {**sampling_params} if limit is None else {**sampling_params, "max_tokens": limit}
 
 
 class AskedGroup(Protocol):
@@ -47,7 +51,7 @@ class Verdicts:
         self.spark, self.builder, self.worker = worker.spark, builder, worker
         self.options = self.spark.self_reward
         # Whatever agent answers the questions, a verdict takes one turn.
-        self._loop = SharedSingleTurnLoop(**worker._loop_arguments(), cache=worker.media)
+        self._loop = SharedSingleTurnLoop(**worker.loop_arguments(), cache=worker.media)
 
     async def score(self, group: RolloutGroup, answers: Mapping[int, str | None], asked: AskedGroup) -> ScoredGroup:
         """Put the group's answers into classes and have each judged.
@@ -56,27 +60,19 @@ class Verdicts:
             group: The finished group.
             answers: ``{session: parsed answer}``.
             asked: What it was asked for: question, supervision, sampling parameters (verdicts are sampled alike), and
-                the row's ``extra_info`` with ``choices``, ``tolerance`` and :data:`HIDDEN_TRUTH`.
+                the row's ``extra_info`` with ``choices``, ``tolerance`` and ``hidden_truth``.
         """
         supervision, extra_info = asked.supervision, asked.prompt.get("extra_info") or {}
-        known = {"choices": extra_info.get("choices"), "tolerance": extra_info.get("tolerance")}
-
-        async def equal(answer: str, truth: Any) -> bool:
-            verdict = await asyncio.to_thread(verify_answer, answer, truth, options=self.spark.reward, **known)
-            return verdict.correct
-
-        async def same(one: str, other: str) -> bool:
-            # Both ways: a list of guesses is "equal" to each of its items one way round only.
-            return one == other or (await equal(one, other) and await equal(other, one))
-
+        known = {name: extra_info.get(name) for name in ("choices", "tolerance")} | {"options": self.spark.reward}
+        hidden = extra_info.get(HIDDEN_TRUTH)
         asks = SelfRewardKind(self.options.reward).needs_verdicts or supervision is Supervision.AUDIT
         scored = await group_answers(
             answers,
-            same,
+            partial(same_answer, **known),
             question=asked.question,
             supervision=supervision,
             limit=self.options.max_answers if asks else None,
-            right=await self._right(group, answers, supervision, extra_info.get(HIDDEN_TRUTH), equal),
+            right=await self._right(group, answers, supervision, hidden, partial(equal_answer, **known)),
         )
         if not asks:
             return scored
@@ -103,11 +99,11 @@ class Verdicts:
 
     async def _ask(self, prompt: JudgePrompt | str, sampling_params: Mapping[str, Any]) -> tuple[int, int, int]:
         """Verdicts on one answer: favourable ones, those that could be read, those asked for."""
-        if isinstance(prompt, str):  # too long, say: nothing is asked
-            return 0, 0, 0
-        count, positive = self.options.verdicts, prompt.label_form.labels[0]
-        limit = self.spark.pointwise.max_response_length or self.worker.rollout_config.response_length
-        params = {**sampling_params, "logprobs": False, "max_tokens": min(limit, self._loop.response_length)}
+        count = self.options.verdicts
+        if isinstance(prompt, str):  # too long, say: as good as verdicts that nobody can read
+            return 0, 0, count
+        positive = prompt.label_form.labels[0]
+        params = {**limit_length(self.spark, Objective.POINTWISE, sampling_params), "logprobs": False}
         with self.worker.media.holding([*prompt.messages, *media_objects(prompt.messages)]):
             outputs = await asyncio.gather(
                 *(self._loop.run(dict(params), raw_prompt=prompt.messages) for _ in range(count)),
@@ -116,7 +112,7 @@ class Verdicts:
         labels = []
         for output in outputs:
             if isinstance(output, BaseException):  # counts as one that could not be read
-                logger.warning(f"a verdict on an answer to row {prompt.parent_uid} failed: {output!r}")
+                logger.warning(f"a verdict on an answer of group {prompt.parent_uid} failed: {output!r}")
                 continue
             text = self.worker.tokenizer.decode(output.response_ids, skip_special_tokens=True)
             labels.append(parse_judgement(text, prompt.label_form))

@@ -31,7 +31,7 @@ from spark_verl.judge import JudgeBuild, JudgeBuilder, JudgePrompt, Plan
 from spark_verl.rollout.scoring import LocalScoring, correctness_of
 from spark_verl.rollout.sharing import Sharing
 from spark_verl.rollout.tags import GroupRecord, put_group, put_row
-from spark_verl.rollout.verdicts import Verdicts
+from spark_verl.rollout.verdicts import Verdicts, limit_length
 from spark_verl.vocabulary import Rollout, RolloutGroup, Supervision
 
 logger = logging.getLogger(__name__)
@@ -211,17 +211,14 @@ class SparkWorker(LocalScoring, Sharing):
         for child in children:
             # Tasks start in the order in which they were made, hence while the parent still holds their images.
             task = asyncio.create_task(
-                self._run_prompt(child, self._judge_sampling_params(group, child), group.trajectory)
+                self._run_prompt(
+                    child,
+                    limit_length(self.spark, child["extra_info"]["objective"], group.sampling_params),
+                    group.trajectory,
+                )
             )
             self.background_tasks.add(task)
             task.add_done_callback(self.background_tasks.discard)
-
-    def _judge_sampling_params(self, group: OpenGroup, child: dict[str, Any]) -> dict[str, Any]:
-        """The group's sampling parameters with the objective's own length limit."""
-        limit = self.spark.objective(child["extra_info"]["objective"]).max_response_length
-        if limit is None:
-            return group.sampling_params
-        return {**group.sampling_params, "max_tokens": min(limit, self.rollout_config.response_length)}
 
     def _child(self, group: OpenGroup, ordinal: int, judge: JudgePrompt) -> dict[str, Any]:
         """A judge prompt as a verl prompt."""

@@ -12,4 +12,7 @@ trainer holds.
 from spark_verl.self_reward.answers import AnswerClass, ScoredGroup
 from spark_verl.self_reward.controller import SelfReward
 
-__all__ = ["AnswerClass", "ScoredGroup", "SelfReward"]
+DUMP_FOLDER = "self_reward"
+"""In the folder of the rollout dumps: the judged groups of each step, one JSON object per line."""
+
+__all__ = ["DUMP_FOLDER", "AnswerClass", "ScoredGroup", "SelfReward"]

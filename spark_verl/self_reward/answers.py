@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from spark_verl.reward.verifier import verify_answer
 from spark_verl.vocabulary import Supervision
 
 Same = Callable[[str, str], Awaitable[bool]]
@@ -21,7 +23,7 @@ class AnswerClass:
         sessions: The samples that gave them.
         yes: Verdicts that call the answer right.
         read: Verdicts that could be read.
-        asked: Verdicts that were asked for.
+        asked: Verdicts that were asked for, those included that could not be had.
         right: Whether it is right, where the truth is known; never part of any reward.
     """
 
@@ -36,6 +38,11 @@ class AnswerClass:
     def votes(self) -> int:
         """Samples that gave this answer."""
         return len(self.sessions)
+
+    @property
+    def favour(self) -> float:
+        """(yes + ½) / (asked + 1). A verdict that cannot be read is no Yes: else it would pay to defy judgement."""
+        return (self.yes + 0.5) / (self.asked + 1)
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,22 @@ class ScoredGroup:
             unanswered=tuple(stored["unanswered"]),
             left_out=tuple(stored["left_out"]),
         )
+
+
+async def equal_answer(answer: str, truth: Any, **known: Any) -> bool:
+    """Whether the verifier takes an answer for right; ``known``: as :func:`spark_verl.reward.verifier.verify_answer`.
+
+    In a thread, as algebra may take seconds.
+    """
+    return (await asyncio.to_thread(verify_answer, answer, truth, **known)).correct
+
+
+async def same_answer(one: str, other: str, **known: Any) -> bool:
+    """Whether two answers are the same, either one taken for the truth.
+
+    A list of guesses is "equal" to each of its items one way round only.
+    """
+    return one == other or (await equal_answer(one, other, **known) and await equal_answer(other, one, **known))
 
 
 async def group_answers(

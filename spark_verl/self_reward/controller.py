@@ -81,10 +81,10 @@ class SelfReward:
         """Take in a step's audit groups, then reward its unlabelled ones.
 
         Args:
-            groups: ``{uid: group}`` of all scored groups of the step.
+            groups: ``{uid: group}`` of all scored groups of the step, in an order that arrival has no part in.
             step: Number of the step.
         """
-        order = sorted(groups)
+        order = list(groups)
         scored = [groups[uid] for uid in order]
         if self.config.shuffle_verdicts:
             scored = shuffle_verdicts(scored, Random(f"{self.seed}/verdicts/{step}"))

@@ -1,6 +1,6 @@
 r"""How likely each answer of a group is right, from votes and verdicts.
 
-    ℓ_c = β₀ + β₁ logit((yes_c + ½) / (read_c + 1)) + β₂ log v_c        π_c = e^ℓ_c / (1 + Σ e^ℓ)
+    ℓ_c = β₀ + β₁ logit((yes_c + ½) / (asked_c + 1)) + β₂ log v_c       π_c = e^ℓ_c / (1 + Σ e^ℓ)
 
 ``v_c`` is the share of the group's samples that gave answer ``c``; the 1 stands for "none of them is right". The
 coefficients are fitted on audit groups, whose truth is known. β₁ and β₂ are never negative: a verdict or a vote may be
@@ -48,7 +48,7 @@ class Posterior:
 
 def _features(group: ScoredGroup) -> np.ndarray:
     """(classes, 3): 1, the log odds of the verdicts, the logarithm of the vote."""
-    share = np.array([(each.yes + 0.5) / (each.read + 1) for each in group.classes])
+    share = np.array([each.favour for each in group.classes])
     votes = np.array([each.votes / group.size for each in group.classes])
     return np.stack([np.ones_like(share), np.log(share / (1 - share)), np.log(votes)], axis=1)
 

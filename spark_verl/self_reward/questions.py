@@ -27,6 +27,11 @@ def divide(truths: Sequence[bool], config: SelfRewardConfig, seed: int) -> list[
             "spark.self_reward.enable is set, but every training row has a ground truth: add rows whose"
             " reward_model.ground_truth is null (data.train_files or spark.self_reward.files)"
         )
+    if config.needs_audit and config.unlabelled_share == 1:
+        raise ValueError(
+            "spark.self_reward.unlabelled_share=1 leaves no place for audit questions, on which the judge is measured:"
+            " lower it, or set spark.self_reward.gate=false and a reward other than posterior"
+        )
     audit = Random(f"{seed}/audit").sample(labelled, round(config.audit_share * len(labelled)))
     if not config.needs_audit:
         audit = []

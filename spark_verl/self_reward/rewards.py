@@ -26,10 +26,9 @@ def class_rewards(kind: SelfRewardKind, group: ScoredGroup, posterior: Posterior
     if kind is SelfRewardKind.VOTE:
         return votes
     if kind is SelfRewardKind.JUDGE:
-        # Nothing that could be read says as much as as many for as against.
-        return [each.yes / each.read if each.read else 0.5 for each in group.classes]
-    bounded = [(each.yes + 0.5) / (each.read + 1) for each in group.classes]
-    return [vote * share for vote, share in zip(votes, bounded, strict=True)]
+        # Where nothing was asked there is as much for it as against.
+        return [each.yes / each.asked if each.asked else 0.5 for each in group.classes]
+    return [vote * each.favour for vote, each in zip(votes, group.classes, strict=True)]
 
 
 def sample_rewards(group: ScoredGroup, rewards: list[float]) -> dict[int, float]:

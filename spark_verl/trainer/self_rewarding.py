@@ -16,13 +16,10 @@ from transfer_queue import KVBatchMeta
 
 from spark_verl.config import SparkConfig
 from spark_verl.rollout.tags import Tag, group_of, is_padding, row_of
-from spark_verl.self_reward import ScoredGroup, SelfReward
+from spark_verl.self_reward import DUMP_FOLDER, ScoredGroup, SelfReward
 from spark_verl.self_reward.controller import StepReward
 from spark_verl.trainer.batch import fetch, subset
 from spark_verl.vocabulary import Supervision
-
-FOLDER = "self_reward"
-"""In ``trainer.rollout_data_dir``: the judged groups of each step, one JSON object per line."""
 
 
 class SelfRewarding:
@@ -55,7 +52,9 @@ class SelfRewarding:
             The rows that are trained on, and ``spark/self_reward/*``.
         """
         records = {uid: group_of(tag) for uid, tag in prompt_tags.items()}
-        self._groups = {uid: record.scored for uid, record in records.items() if record and record.scored}
+        scored = {uid: record.scored for uid, record in records.items() if record and record.scored}
+        # Neither arrival nor uids, which are random, may decide anything: questions do.
+        self._groups = dict(sorted(scored.items(), key=lambda item: (item[1].question, item[0])))
         self._found = found = self.controller.step(self._groups, step)
         supervision = [row_of(tag).supervision for tag in rows.tags]
         kept = [
@@ -83,19 +82,19 @@ class SelfRewarding:
             if row_of(tag).supervision is Supervision.UNLABELLED and not is_padding(tag):
                 of_group = self._found.advantages.get(_uid(key), {})
                 given[i] = self.config.policy_weight * of_group.get(int(key.split("_")[1]), 0.0)
-        rows = fetch(batch, "advantages")["advantages"].unbind()
-        lengths = fetch(batch, "response_mask")["response_mask"].unbind()
+        data = fetch(batch, "advantages", "response_mask")
+        rows, masks = data["advantages"].unbind(), data["response_mask"].unbind()
         by_verifier = sum(
             (row * mask).abs().sum().item()
-            for i, (row, mask) in enumerate(zip(rows, lengths, strict=True))
+            for i, (row, mask) in enumerate(zip(rows, masks, strict=True))
             if i not in given and not is_padding(batch.tags[i])
         )
-        by_judge = sum(abs(value) * lengths[i].sum().item() for i, value in given.items())
+        by_judge = sum(abs(value) * masks[i].sum().item() for i, value in given.items())
         limit = self.config.self_reward.mass_limit * by_verifier
         # Without rows of the verifier's there is nothing to be measured against (gate off, at the user's own risk).
         factor = min(1.0, limit / by_judge) if by_judge and by_verifier else 1.0
         if given:
-            values = [lengths[i].to(rows[i].dtype) * (factor * value) for i, value in given.items()]
+            values = [masks[i].to(rows[i].dtype) * (factor * value) for i, value in given.items()]
             nested = torch.nested.as_nested_tensor(values, layout=torch.jagged)
             keys = [batch.keys[i] for i in given]
             fields = TensorDict({"advantages": nested}, batch_size=len(keys))
@@ -105,7 +104,7 @@ class SelfRewarding:
 
     def dump(self, folder: str, step: int) -> None:
         """Write the step's judged groups to ``<folder>/self_reward/<step>.jsonl``, each with its rewards."""
-        target = Path(folder).expanduser() / FOLDER
+        target = Path(folder).expanduser() / DUMP_FOLDER
         target.mkdir(parents=True, exist_ok=True)
         lines = []
         for uid, group in sorted(self._groups.items()):

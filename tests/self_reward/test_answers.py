@@ -75,6 +75,40 @@ def test_the_order_of_the_samples_decides_nothing(answers, rng):
     assert renamed == {each.answer: list(each.sessions) for each in one.classes}
 
 
+HOSTILE = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(
+        [
+            '["7", "8"]',
+            "7 or 8",
+            "7, 8",
+            "7=8",
+            "x",
+            "",
+            "7\\text{ or }8",
+            "the answer",
+            "(7,8)",
+            "[7,8]",
+            "\\pm 7",
+            "{7,8}",
+        ]
+    ),
+)
+
+
+@given(HOSTILE, st.lists(st.sampled_from(["7", "7.0", "8", "9"]), min_size=1, max_size=6))
+def test_a_hostile_answer_draws_no_votes_to_itself(hostile, honest):
+    """Whatever is written into one box, the others' answers stay together and apart as they were without it."""
+    alone = grouped(dict(enumerate(honest)), limit=None)
+    beside = grouped({**dict(enumerate(honest)), len(honest): hostile}, limit=None)
+
+    def parts(group: ScoredGroup) -> set[frozenset[int]]:
+        classes = (frozenset(each.sessions) - {len(honest)} for each in group.classes)
+        return {part for part in classes if part}
+
+    assert parts(beside) == parts(alone)
+
+
 def test_stored_as_json():
     group = grouped({0: "7", 1: "8", 2: None}, right={0: True, 1: False}).judged({"7": (3, 4, 4)})
     assert ScoredGroup.from_dict(json.loads(json.dumps(group.to_dict()))) == group

@@ -13,7 +13,8 @@ from synthetic_judge import draw_groups
 
 from spark_verl.self_reward import AnswerClass, ScoredGroup
 from spark_verl.self_reward.posterior import Posterior, fit
-from spark_verl.vocabulary import Supervision
+from spark_verl.self_reward.rewards import class_rewards
+from spark_verl.vocabulary import SelfRewardKind, Supervision
 
 
 def group_of(*classes: tuple[int, int]) -> ScoredGroup:
@@ -46,6 +47,18 @@ def test_the_formula_by_hand():
 )
 def test_what_raises_it(better, worse):
     assert Posterior().of(better)[0] > Posterior().of(worse)[0]
+
+
+@pytest.mark.parametrize("kind", [SelfRewardKind.POSTERIOR, SelfRewardKind.JUDGE, SelfRewardKind.VOTE_JUDGE])
+@given(st.integers(0, 4), st.integers(0, 4))
+def test_an_answer_that_defies_judgement_is_worth_no_more_than_a_wrong_one(kind, yes, of_other):
+    """Verdicts that nobody can read, or that could not be asked for, are worth what as many No are."""
+    other = AnswerClass("b", (4, 5), of_other, 4, 4)
+    rewards = [
+        class_rewards(kind, ScoredGroup("q", Supervision.UNLABELLED, (each, other)), Posterior())[0]
+        for each in (AnswerClass("a", (0, 1), 0, 0, 4), AnswerClass("a", (0, 1), yes, 4, 4))
+    ]
+    assert rewards[0] <= rewards[1]
 
 
 def test_nothing_to_say():

@@ -30,8 +30,8 @@ THREE = ScoredGroup(
     [
         (SelfRewardKind.MAJORITY, [1.0, 0.0, 0.0]),
         (SelfRewardKind.VOTE, [3 / 8, 2 / 8, 1 / 8]),
-        (SelfRewardKind.JUDGE, [1 / 4, 1.0, 0.5]),
-        (SelfRewardKind.VOTE_JUDGE, [3 / 8 * 1.5 / 5, 2 / 8 * 4.5 / 5, 1 / 8 * 0.5]),
+        (SelfRewardKind.JUDGE, [1 / 4, 1.0, 0.0]),
+        (SelfRewardKind.VOTE_JUDGE, [3 / 8 * 1.5 / 5, 2 / 8 * 4.5 / 5, 1 / 8 * 0.5 / 5]),
         (SelfRewardKind.POSTERIOR, Posterior().of(THREE)),
     ],
 )

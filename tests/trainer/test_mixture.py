@@ -30,6 +30,7 @@ def test_audit_rows_are_a_share_of_the_labelled_ones():
         ([True] * 10, ON, "every training row has a ground truth"),
         ([True] * 50 + [False], ON, "give 10 audit questions, and the judge is measured on at least 12"),
         ([False] * 50, ON, "spark.self_reward.gate=false"),
+        ([True] * 90 + [False], replace(ON, unlabelled_share=1.0), "leaves no place for audit questions"),
     ],
 )
 def test_what_cannot_be_met_is_said(truths, config, message):
