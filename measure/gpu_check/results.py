@@ -33,11 +33,11 @@ WORST: dict[str, tuple[str, Callable[..., float]]] = {
 KERNEL_ERROR = 0.02
 """Of the kernels' outputs and gradients, relative: bf16 has 8 bits, and a product of attention adds up thousands."""
 ON_CPU = {
-    "policy_acc": 0.90,
-    "pointwise_acc": 0.88,
-    "pairwise_acc": 0.85,
-    "reflection_fix_rate": 0.90,
-    "reflection_keep_rate": 0.89,
+    "policy_acc": 0.87,
+    "pointwise_acc": 0.86,
+    "pairwise_acc": 0.825,
+    "reflection_fix_rate": 0.80,
+    "reflection_keep_rate": 0.86,
 }
 """The quickstart's accuracies on a CPU: the lowest of three seeds, less four points for the sample."""
 
