@@ -10,5 +10,6 @@ which verl resolves early and in every process, has to be here.
 
 from spark_verl.compat import bootstrap
 
+bootstrap.keep_warnings()
 if bootstrap.is_active():
     bootstrap.install()

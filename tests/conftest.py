@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -27,17 +26,6 @@ def run_program(*command: str, timeout: float = 1800) -> None:
     """Run one of the project's programs; its output is in the assertion when it fails."""
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-
-
-@pytest.fixture(autouse=True)
-def loggers_speak() -> None:
-    """All tests of a process share its logging, and a library that configures it may silence what exists already."""
-    logging.disable(logging.NOTSET)
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.partition(".")[0] == "spark_verl" and isinstance(logger, logging.Logger):
-            logger.disabled, logger.propagate = False, True
-            if logger.level > logging.WARNING:
-                logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,16 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
     return environment | {PLATFORM_VARIABLE: PLATFORM_NAME}
 
 
+def keep_warnings() -> None:
+    """Let warnings be seen in processes that import vLLM's server.
+
+    It imports a library that sets the root logger, and all its handlers, to the level of this variable: ERROR where it
+    is not set. Warnings of the agent-loop worker, the trainer and verl itself would be lost without a word.
+    """
+    if "LOG_LEVEL" not in os.environ:
+        os.environ.setdefault("SAGEMAKER_CONTAINER_LOG_LEVEL", "WARNING")
+
+
 def install() -> None:
     """Put the platform, and the patches that it needs, into this process, where ``VERL_PLATFORM=cpu``.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 from omegaconf import OmegaConf
@@ -78,6 +80,8 @@ compat.reserve_cpus(config)
 compat.assert_ready()
 from verl.plugin.platform import get_platform
 import os
+import subprocess
+import sys
 ray_init = OmegaConf.to_container(config.ray_kwargs.ray_init)
 result = dict(ray_init=ray_init, environment=environment, device=get_platform().device_name,
               exported=all(os.environ[k] == v for k, v in environment.items()))
@@ -216,3 +220,14 @@ def test_what_is_set_beside_the_command_reaches_a_joined_cluster(monkeypatch, gi
     config = OmegaConf.create({"ray_kwargs": {"ray_init": given}})
     bootstrap.carry_environment(config)
     assert OmegaConf.select(config, "ray_kwargs.ray_init.runtime_env.env_vars") == expected
+
+
+def test_warnings_are_seen_where_vllms_server_is_imported() -> None:
+    """The library that vLLM's server imports sets the root logger to ERROR, unless it is told otherwise."""
+    code = (
+        "import logging, verl, model_hosting_container_standards.logging_config;"
+        "logging.getLogger('spark_verl.reward.manager').warning('seen')"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("LOG_LEVEL", "SAGEMAKER_CONTAINER_LOG_LEVEL")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0 and "seen" in done.stderr, done.stderr[-2000:]
