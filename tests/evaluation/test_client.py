@@ -55,7 +55,8 @@ def test_a_server_that_never_answers_is_gone(client_options):
     found, _ = ask(lambda request: Reply(fault="500"), {**client_options, "max_retries": 0}, times=20)
     kinds = [type(error) for error in found]
     assert kinds.count(openai.InternalServerError) == 15 and kinds.count(ServerGoneError) == 5
-    assert "it resumes" in str(found[-1])
+    # Twenty at once: which of them are the last to be answered is chance.
+    assert all("it resumes" in str(error) for error in found if isinstance(error, ServerGoneError))
 
 
 def test_one_answer_in_between_means_that_it_is_there(client_options):
