@@ -8,8 +8,9 @@ trainer is registered by ``spark_verl.main`` and the reward manager is found by 
 which verl resolves early and in every process, has to be here.
 """
 
-from spark_verl.compat import bootstrap
+from spark_verl.compat import bootstrap, ray_handles
 
 bootstrap.keep_warnings()
+ray_handles.stand_in_for_servers()
 if bootstrap.is_active():
     bootstrap.install()

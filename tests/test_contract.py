@@ -93,6 +93,13 @@ CONTRACT = [
     ("torch.distributed.fsdp", "FSDPModule._get_fsdp_state", "self"),
     ("verl.trainer.ppo.v1.agent_loop_tq", "tq", EXISTS),
     ("verl.trainer.ppo.v1.agent_loop_tq", "list_of_dict_to_tensordict", "list_of_dicts"),
+    (
+        "ray._private.function_manager",
+        "FunctionActorManager._load_actor_class_from_gcs",
+        "self job_id actor_creation_function_descriptor",
+    ),
+    ("ray._private.function_manager", "make_function_table_key", "key_type job_id key"),
+    ("ray._private.ray_constants", "KV_NAMESPACE_FUNCTION_TABLE", EXISTS),
     # main: how a run is started
     ("verl.trainer.main_ppo", "run_ppo", "config task_runner_class"),
     ("verl.trainer.main_ppo", "TaskRunnerV1.__ray_metadata__.modified_class.run", "self config"),
@@ -283,7 +290,7 @@ def test_installed_symbol_is_the_one_we_rely_on(installed, module, path, paramet
 def test_whatever_is_replaced_is_in_the_table() -> None:
     listed = {(module, path) for module, path, _ in CONTRACT}
     sources = [path.read_text(encoding="utf-8") for path in COMPAT.glob("*.py") if path.name != "replace.py"]
-    replaced = re.findall(r'@replaces\("([\w.]+)", "(\w+)"\)', "".join(sources))
+    replaced = re.findall(r'@replaces\("([\w.]+)", "([\w.]+)"\)', "".join(sources))
     assert len(replaced) == sum(source.count("@replaces(") for source in sources) > 0
     assert set(replaced) <= listed
 

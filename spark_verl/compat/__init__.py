@@ -11,6 +11,7 @@ module                  role
 ``verl_engine``         rows of one length; weights are cast before they are gathered
 ``verl_rows``           a prompt's rows reach TransferQueue in one request, pixels in 16 bits
 ``vision_tower``        no gradients through a tower that is not trained; ``actor.freeze_vision_tower``
+``ray_handles``         who only asks vLLM's server does not import vLLM
 ``packed_attention``    packed rows on torch's own variable-length attention
 ``verl_cpu``            CPU only: verl's device interface on top of ``torch.cpu``; one gloo backend
 ``torch_cpu``           CPU only: offload without pinned memory

@@ -13,8 +13,8 @@ _MARK = "_replaced_by_spark_verl"
 def replaces(module: str, name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
     """Turn a function from the original to its replacement into one that puts the replacement into this process.
 
-    What is called without arguments then imports ``module`` and replaces ``name`` in it, once. Modules that took the
-    name before keep the original.
+    What is called without arguments then imports ``module`` and replaces ``name`` in it (``"Class.method"`` in a
+    class), once. Modules that took the name before keep the original.
 
     ``tests/test_contract.py`` finds every use of this decorator by its text and wants the pair in its table, so write
     both as plain strings.
@@ -29,12 +29,13 @@ def replaces(module: str, name: str) -> Callable[[Callable[[Any], Any]], Callabl
     def decorate(make: Callable[[Any], Any]) -> Callable[[], None]:
         @functools.wraps(make)
         def put_in_place() -> None:
-            owner = importlib.import_module(module)
-            original = getattr(owner, name)
+            *path, last = name.split(".")
+            owner: Any = functools.reduce(getattr, path, importlib.import_module(module))
+            original = getattr(owner, last)
             if not getattr(original, _MARK, False):
                 replacement = make(original)
                 setattr(replacement, _MARK, True)
-                setattr(owner, name, replacement)
+                setattr(owner, last, replacement)
 
         return put_in_place
 

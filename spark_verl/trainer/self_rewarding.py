@@ -103,11 +103,11 @@ class SelfRewarding:
         return {"spark/self_reward/mass_ratio": ratio, "spark/self_reward/mass_factor": factor}
 
     def dump(self, folder: str, step: int) -> None:
-        """Write the step's judged groups to ``<folder>/self_reward/<step>.jsonl``, each with its rewards."""
+        """Write the step's judged groups to ``<folder>/self_reward/<step>.jsonl``, by question, with their rewards."""
         target = Path(folder).expanduser() / DUMP_FOLDER
         target.mkdir(parents=True, exist_ok=True)
         lines = []
-        for uid, group in sorted(self._groups.items()):
+        for uid, group in self._groups.items():
             advantages = self._found.advantages.get(uid, {})
             row = {"step": step, "uid": uid, "weight": self._found.weight, **group.to_dict()}
             lines.append(json.dumps({**row, "rewards": self._found.rewards[uid], "advantages": advantages}))
