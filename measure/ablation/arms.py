@@ -123,6 +123,7 @@ SELF_REWARDED = tuple(
         ("judge", "by verdicts alone, gated", _self_reward("reward=judge"), "scarce"),
         ("vote_judge", "by vote times a bounded judge", _self_reward("reward=vote_judge", "gate=false"), "scarce"),
         ("gated", "by the gated posterior", _self_reward(), "scarce"),
+        ("gated_more", "the same, three of four questions unlabelled", _self_reward("unlabelled_share=0.75"), "scarce"),
         ("gated_untrained", "the same, and no judge is trained", _self_reward(trained=False), "scarce"),
         ("shuffled", "gated, with verdicts handed round", _self_reward("shuffle_verdicts=true"), "scarce"),
         ("oracle_grpo", "all questions labelled, GRPO", _PLAIN, "oracle"),
