@@ -120,6 +120,7 @@ SELF_REWARDED = tuple(
             "scarce",
         ),
         ("judge_ungated", "by verdicts alone, trusted blindly", _self_reward("reward=judge", "gate=false"), "scarce"),
+        ("posterior_ungated", "by the posterior, trusted blindly", _self_reward("gate=false"), "scarce"),
         ("judge", "by verdicts alone, gated", _self_reward("reward=judge"), "scarce"),
         ("vote_judge", "by vote times a bounded judge", _self_reward("reward=vote_judge", "gate=false"), "scarce"),
         ("gated", "by the gated posterior", _self_reward(), "scarce"),
