@@ -20,7 +20,7 @@ from spark_verl.config import SparkConfig, load_spark_config
 from spark_verl.data.check import data_files
 from spark_verl.judge.templates import TemplateSet
 from spark_verl.options import brief, refuse
-from spark_verl.vocabulary import JUDGE_OBJECTIVES
+from spark_verl.vocabulary import JUDGE_OBJECTIVES, JudgeStep
 
 
 class Rule(NamedTuple):
@@ -199,6 +199,11 @@ RULES = (
         lambda value, config: not value or not config.algorithm.use_kl_in_reward,
         "goes with a KL loss (actor.use_kl_loss), not with algorithm.use_kl_in_reward: the model's own reward has no"
         " tokens to take it from",
+    ),
+    Rule(
+        "spark.judge_step",
+        lambda value, config: value != JudgeStep.NEXT or not OmegaConf.select(config, "skip.rollout_tq.enable"),
+        "must be same with skip.rollout_tq.enable=true: rows that are stored ask nothing of the next step",
     ),
     Rule(
         "data.train_batch_size",
