@@ -30,7 +30,7 @@ class DeferredPrompts:
 
     Attributes:
         requests: In the order of the groups in their batch.
-        lost: How many of a checkpoint's were given up, since the data have another question in their row.
+        lost: How many of a checkpoint's were given up, since the data have another question in their row; not yet told.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,6 @@ class DeferredPrompts:
             prompt_tags: ``{uid: tag}`` of the step's prompts.
             asked: Its questions, as verl's TensorDict.
         """
-        self.lost = 0
         for i, uid in enumerate(asked["uid"]):
             record = group_of(prompt_tags.get(uid, {}))
             if record and record.deferred:
@@ -63,9 +62,9 @@ class DeferredPrompts:
         return requests, batch
 
     def metrics(self, last: bool) -> dict[str, float]:
-        """``spark/judge/deferred`` of this step; ``dropped``: lost in a resume, or because the step is the ``last``."""
-        waiting = len(self.requests)
-        return {"spark/judge/deferred": waiting, "spark/judge/dropped": self.lost + (waiting if last else 0)}
+        """``spark/judge/deferred`` in this step, and ``dropped``: all of them if it is the last; what a resume lost."""
+        waiting, lost, self.lost = len(self.requests), self.lost, 0
+        return {"spark/judge/deferred": waiting, "spark/judge/dropped": lost + (waiting if last else 0)}
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint; can be written as JSON."""

@@ -167,6 +167,15 @@ def test_gpus_are_counted_where_the_run_starts_ray(
         rules.check_devices(config)
 
 
+def test_stored_rows_ask_nothing_of_the_next_step(files):
+    stored = ["spark.judge_step=next", "skip.rollout_tq.enable=true"]
+    with pytest.raises(ValueError, match=r"^spark.judge_step must be same with skip.rollout_tq.enable=true"):
+        rules.check(load([*files, *stored]))
+    assert rules.check(load([*files, stored[0]])).defers
+    assert not rules.check(load([*files, stored[1]])).defers
+    assert not rules.check(load([*files, stored[0], "spark.enable=false"])).defers
+
+
 def test_a_reward_model_needs_reward_workers(files):
     model = [f"reward.reward_model.{key}=true" for key in ("enable", "enable_resource_pool")]
     with pytest.raises(ValueError, match="needs reward.num_workers of at least 1"):

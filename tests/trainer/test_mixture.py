@@ -82,6 +82,10 @@ def loader(batch_size: int = 10) -> StatefulDataLoader:
     return StatefulDataLoader(data, batch_size, sampler=sampler, drop_last=True, collate_fn=list)
 
 
+def test_rows_are_numbered_where_all_are_labelled():
+    assert NumberedDataset(Rows({"row": i} for i in range(3)))[2] == {"row": 2, "spark_row": 2}
+
+
 def test_it_goes_on_in_the_middle_of_an_epoch():
     whole = loader()
     expected = [[row["row"] for row in batch] for _ in range(3) for batch in whole]
