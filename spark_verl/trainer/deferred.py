@@ -93,4 +93,4 @@ class DeferredPrompts:
 
 def _fingerprint(messages: list[Message]) -> str:
     """Of a question's words."""
-    return hashlib.sha256(json.dumps(without_media(messages), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(without_media(messages), sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -66,6 +66,8 @@ class SparkTrainer(PPOTrainerSync):
     """
 
     replay_buffer: SparkReplayBuffer
+    _asked: TensorDict
+    """The step's questions."""
     started_at: float | None = None
     """When the run's first process started (seconds since the epoch); set by ``spark_verl.main``."""
 
@@ -98,14 +100,14 @@ class SparkTrainer(PPOTrainerSync):
     def _init_dataloader(self) -> None:
         """verl's; rows have numbers where these are asked for, and each kind of row comes in its share."""
         super()._init_dataloader()
+        if not self.self_reward and not self.spark.defers:
+            return
         data, config, supervision = self.config.data, self.spark.self_reward, None
         sampler, batch_size = self.train_dataloader.sampler, self.train_dataloader.batch_size
         if self.self_reward:
             truths = [row.get("ground_truth") is not None for row in self.train_dataset.dataframe["reward_model"]]
-            supervision = divide(truths, config, self.spark.seed)
-            sampler = MixtureSampler(supervision, batch_size := data.train_batch_size, config, self.spark.seed)
-        elif not self.spark.defers:
-            return
+            supervision, batch_size = divide(truths, config, self.spark.seed), data.train_batch_size
+            sampler = MixtureSampler(supervision, batch_size, config, self.spark.seed)
         self.train_dataloader = StatefulDataLoader(
             dataset=NumberedDataset(self.train_dataset, supervision),
             batch_size=batch_size,
@@ -142,6 +144,7 @@ class SparkTrainer(PPOTrainerSync):
             self.replay_buffer.supervision = dict(zip(uids, kinds, strict=True))
             tu.assign_non_tensor_stack(batch, "spark_plan", plans)
             self._ask_deferred()
+        if self.spark.defers:
             self._asked = batch
         return super()._submit_batch_to_rollout(batch)
 
