@@ -24,6 +24,9 @@ from spark_verl.vocabulary import Message
 
 logger = logging.getLogger(__name__)
 
+_OF_ITS_STEP = ("global_steps", "spark_plan")
+"""What the trainer has added to a question."""
+
 
 class DeferredPrompts:
     """Holds a step's judge prompts until the next step takes them.
@@ -49,7 +52,8 @@ class DeferredPrompts:
             record = group_of(prompt_tags.get(uid, {}))
             if record and record.deferred:
                 self.requests += record.deferred
-                self._questions[asked["spark_row"][i]] = asked[i].to_dict()
+                question = asked[i].to_dict()
+                self._questions[asked["spark_row"][i]] = {k: v for k, v in question.items() if k not in _OF_ITS_STEP}
 
     def take(self, step: int) -> tuple[list[JudgeRequest], TensorDict | None]:
         """What is to be sampled in ``step``, as requests and as verl's batch; afterwards there is nothing left."""
