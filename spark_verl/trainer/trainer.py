@@ -196,7 +196,7 @@ class SparkTrainer(PPOTrainerSync):
                 self.alarm.load_state_dict(state["alarm"])
             if self.self_reward and state.get("self_reward"):
                 self.self_reward.controller.load_state_dict(state["self_reward"])
-            # Whatever judge_step is now, they are about rollouts of the weights that were just loaded.
+            # Whatever judge_step is now: they were built to be asked in this step.
             if self.spark.enable and state.get("deferred"):
                 self.deferred.load_state_dict(state["deferred"], self.train_dataset)
         else:
