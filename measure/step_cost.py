@@ -12,6 +12,7 @@ judge prompts; half of all answers are right. Numbers of prompts below are those
 arm         a step
 ==========  ==============================================================================================
 spark       8 policy prompts; 12 judge and 4 reflection prompts from their rollouts, streamed; one update
+next        the same, but the judge prompts are about the step before, and start with the policy prompts
 barrier     the same, but no judge prompt starts before the last policy rollout has ended
 two-phase   plain GRPO on 8 policy prompts, then plain GRPO on 16 judge prompts: two rollouts, two updates, two
             weight syncs, as in the reference implementation. Run as two runs whose step times are added
@@ -104,6 +105,7 @@ def arms(
     every = prompts * (1 + JUDGE_PROMPTS)
     return {
         "spark": ("spark_verl.main", spark),
+        "next": ("spark_verl.main", [*spark, "spark.judge_step=next"]),
         "barrier": ("spark_verl.main", [*spark, barrier]),
         "two-phase: policy": ("spark_verl.main", [*shared, *batch(prompts), *PLAIN]),
         "two-phase: judge": (
@@ -182,10 +184,15 @@ def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
     def per_token(arm: str) -> np.ndarray:
         return seconds(arm, "step") / np.array([step["perf/total_num_tokens"] for step in found[arm]])
 
-    others = [arm for arm in ("grpo", "verl", "barrier") if {"spark", arm} <= set(found)]
-    sides = {f"spark / {arm}": (seconds("spark", "step"), seconds(arm, "step")) for arm in others}
-    if "grpo" in others:
-        sides["spark / grpo, per token"] = (per_token("spark"), per_token("grpo"))
+    mine, others = (
+        [arm for arm in names if arm in found] for names in (("spark", "next"), ("grpo", "verl", "barrier"))
+    )
+    pairs = [(arm, other) for arm in mine for other in others]
+    if len(mine) == 2:
+        pairs.append(("next", "spark"))
+    sides = {f"{arm} / {other}": (seconds(arm, "step"), seconds(other, "step")) for arm, other in pairs}
+    for arm in mine if "grpo" in others else []:
+        sides[f"{arm} / grpo, per token"] = (per_token(arm), per_token("grpo"))
     if {"spark", "two-phase: policy", "two-phase: judge"} <= set(found):
         two_phase = seconds("two-phase: policy", "step") + seconds("two-phase: judge", "step")
         sides["spark / two-phase"] = (seconds("spark", "step"), two_phase)

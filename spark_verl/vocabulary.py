@@ -127,6 +127,15 @@ HIDDEN_TRUTH = "hidden_truth"
 """Key of ``extra_info`` with the truth of an unlabelled row, for experiments: metrics see it, training does not."""
 
 
+class JudgeStep(Word):
+    """The step in which judge prompts are sampled, and trained on."""
+
+    SAME = "same"
+    """That of the rollouts that they show: each group's as soon as it has ended."""
+    NEXT = "next"
+    """The one after it, beside its questions: nothing waits for them."""
+
+
 class Correctness(Word):
     """What the verifier found out about a rollout."""
 
@@ -215,6 +224,7 @@ class RowTag:
         parent: uid of the group that the prompt is about.
         positive: Whether its label is the favourable one; None where there are no labels.
         supervision: Where a policy row's reward comes from; judge rows are labelled.
+        shown_step: Step of the rollouts that its prompt shows.
     """
 
     objective: Objective = Objective.POLICY
@@ -224,6 +234,7 @@ class RowTag:
     parent: str | None = None
     positive: bool | None = None
     supervision: Supervision = Supervision.LABELLED
+    shown_step: int | None = None
 
     @property
     def role(self) -> str:
@@ -251,6 +262,7 @@ class RowTag:
             parent=stored.get("parent"),
             positive=stored.get("positive"),
             supervision=Supervision(stored.get("supervision", Supervision.LABELLED)),
+            shown_step=stored.get("shown_step"),
         )
 
 

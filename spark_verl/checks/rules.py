@@ -20,7 +20,7 @@ from spark_verl.config import SparkConfig, load_spark_config
 from spark_verl.data.check import data_files
 from spark_verl.judge.templates import TemplateSet
 from spark_verl.options import brief, refuse
-from spark_verl.vocabulary import JUDGE_OBJECTIVES
+from spark_verl.vocabulary import JUDGE_OBJECTIVES, JudgeStep
 
 
 class Rule(NamedTuple):
@@ -103,6 +103,11 @@ NUMBERS = (
 )
 """What must hold before anything is computed with these values. verl asks for none of it."""
 
+GROUP_WISE = ("grpo", "rloo", "rloo_vectorized", "opo")
+"""Advantages of verl's in which a row's depends on the rows of its own prompt only, and that may be a single one.
+
+REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one."""
+
 RULES = (
     Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),
     Rule(
@@ -113,8 +118,9 @@ RULES = (
     ),
     Rule(
         "algorithm.adv_estimator",
-        lambda value, config: value == "grpo",
-        "must be grpo, got {value}: policy and judge rows are compared within their own groups",
+        lambda value, config: value in GROUP_WISE,
+        f"must be one of {', '.join(GROUP_WISE)}, got {{value}}: policy and judge rows are compared within their own"
+        " groups, and with nothing else of the step",
     ),
     Rule("critic.enable", _off, "must be unset or false: rows are compared within their groups, without values"),
     Rule("distillation.enabled", _off, "must be false: a teacher's loss on judge rows is not defined"),
@@ -199,6 +205,11 @@ RULES = (
         lambda value, config: not value or not config.algorithm.use_kl_in_reward,
         "goes with a KL loss (actor.use_kl_loss), not with algorithm.use_kl_in_reward: the model's own reward has no"
         " tokens to take it from",
+    ),
+    Rule(
+        "spark.judge_step",
+        lambda value, config: value != JudgeStep.NEXT or not OmegaConf.select(config, "skip.rollout_tq.enable"),
+        "must be same with skip.rollout_tq.enable=true: rows that are stored ask nothing of the next step",
     ),
     Rule(
         "data.train_batch_size",

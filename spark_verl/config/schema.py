@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from spark_verl.options import NOT_NEGATIVE, POSITIVE, SHARE, Allowed, at_least, load, one_of, option, some_of
 from spark_verl.reward.options import RewardOptions
-from spark_verl.vocabulary import LabelForm, Objective, SelfRewardKind
+from spark_verl.vocabulary import JudgeStep, LabelForm, Objective, SelfRewardKind
 
 # One sample alone has no group to be compared with: its GRPO advantage is meaningless.
 _SAMPLES = at_least(2, "(or null for rollout.n)")
@@ -132,6 +132,9 @@ class SparkConfig:
     """Expected number of pointwise or pairwise prompts per policy prompt (reference: up to 32 per 64)."""
     reflection_prompts_per_group: float = option(0.5, NOT_NEGATIVE)
     """Expected number of reflection prompts per policy prompt (reference: up to 32 per 64)."""
+    judge_step: str = option("same", one_of([step.value for step in JudgeStep]))
+    """Step in which judge prompts are sampled: that of the rollouts they show, or the next one, beside its questions,
+    where nothing waits for them."""
     templates: str | None = None
     """Folder with judge templates, or pkg://package/folder; null for the built-in ones."""
     # verl's fixed 2 s is more than half of a small step.
@@ -155,6 +158,11 @@ class SparkConfig:
     def replace(self, **changes: Any) -> SparkConfig:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
+
+    @property
+    def defers(self) -> bool:
+        """Whether judge prompts wait for the step after the one that built them."""
+        return self.enable and self.judge_step == JudgeStep.NEXT
 
     def used_label_forms(self) -> list[tuple[Objective, LabelForm]]:
         """What this config can ask for; each pair needs a template."""

@@ -153,6 +153,7 @@ class JudgeBuilder:
         result.adapted.update(how)
         return JudgePrompt(
             messages=append_text(group.messages, text),
+            text=text,
             ground_truth=draft.ground_truth,
             objective=draft.objective,
             source=source,
@@ -160,6 +161,7 @@ class JudgeBuilder:
             parent_uid=group.uid,
             n=draft.n,
             about=draft.about,
+            step=group.step,
         )
 
     def _fit(self, group: RolloutGroup, draft: Draft, index: int) -> tuple[str, Source, list[str]] | None:

@@ -14,8 +14,9 @@ class JudgePrompt:
     """A new prompt for the same model about its own rollouts.
 
     Attributes:
-        messages: The question's messages with the judge text appended to the last user turn. Images are the very same
-            objects as in the group's messages.
+        messages: The question's messages with ``text`` appended to the last user turn. Images are the very same objects
+            as in the group's messages.
+        text: What the judge is told and asked, after the question.
         ground_truth: The label ("Yes", "No", "A", "B") or, for reflection, the task's ground truth.
         objective: One of the three judge objectives.
         source: Whether a bare answer or a whole response is shown.
@@ -23,9 +24,11 @@ class JudgePrompt:
         parent_uid: uid of the group it was built from.
         n: Number of samples to draw; None means ``rollout.n``.
         about: Correctness of the candidate(s), for metrics: "right", "wrong" or "both".
+        step: In which the rollouts were sampled that it shows.
     """
 
     messages: list[Message]
+    text: str
     ground_truth: Any
     objective: Objective
     source: Source
@@ -33,13 +36,16 @@ class JudgePrompt:
     parent_uid: str
     n: int | None
     about: str
+    step: int
 
     @property
     def tag(self) -> RowTag:
         """What its rows are."""
         labels = self.label_form.labels
         positive = self.ground_truth == labels[0] if labels else None
-        return RowTag(self.objective, self.source, self.label_form, self.about, self.parent_uid, positive)
+        return RowTag(
+            *(self.objective, self.source, self.label_form, self.about, self.parent_uid, positive), shown_step=self.step
+        )
 
 
 @dataclass

@@ -41,6 +41,7 @@ VERIFIER = {
 LOST = {
     "spark/failed_groups": "groups that failed",
     "spark/padding_rows": "padding rows",
+    "spark/judge/dropped": "judge prompts that no step was left for, or whose question is gone after a resume",
     "spark/leaked_keys": "keys left in TransferQueue",
 }
 """Counters that should be zero, or small."""

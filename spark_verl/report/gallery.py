@@ -180,11 +180,13 @@ def collect(run: Run, families: int = 3, per_kind: int = 2) -> Gallery:
     """
     found = Gallery(run.name, held_out=bool(run.validation_files))
     for step, path in dumps.spread(run.rollout_files, families).items():
-        _add_family(found, run, step, _rows(path))
+        _add_family(found, run, *_with_parents(run, step, _rows(path)))
     paths = list((run.validation_files or run.rollout_files).values())
     if not paths:
         return found
     rows = _rows(paths[-1])
+    if not found.held_out:
+        _, rows = _with_parents(run, max(run.rollout_files), rows)
     refs = _references(run, "val" if found.held_out else "train", rows)
     for row, ref in zip(rows, refs, strict=True):
         if not row.get("about") and ref is not None:
@@ -240,6 +242,15 @@ def shorten(text: str, limit: int = LONGEST_TEXT) -> str:
 
 def _rows(path: Path) -> list[Row]:
     return list(islice(dumps.rows(path), MOST_ROWS))
+
+
+def _with_parents(run: Run, step: int, rows: list[Row]) -> tuple[int, list[Row]]:
+    """A dump's judge rows with the policy rows that they show, and the step of those (``spark.judge_step``)."""
+    judge = [row for row in rows if row["objective"] != Objective.POLICY]
+    shown = next((row["shown_step"] for row in judge if row.get("shown_step")), step)
+    if shown == step or shown not in run.rollout_files:
+        return step, rows
+    return shown, [row for row in _rows(run.rollout_files[shown]) if row["objective"] == Objective.POLICY] + judge
 
 
 def _identity(row: Row) -> tuple[str, str]:

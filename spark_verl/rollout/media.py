@@ -20,6 +20,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
+from spark_verl.vocabulary import Message
+
 MEDIA_KEYS = ("image", "image_url", "video", "audio")
 
 
@@ -127,6 +129,17 @@ def media_objects(messages: list[dict]) -> list[Any]:
         if isinstance(content, list):
             found.extend(part[key] for part in content for key in MEDIA_KEYS if key in part)
     return found
+
+
+def without_media(messages: list[Message]) -> list[Message]:
+    """Chat messages with every media part reduced to its type."""
+    light = []
+    for message in messages:
+        content = message["content"]
+        if isinstance(content, list):
+            content = [part if part.get("type") == "text" else {"type": part.get("type")} for part in content]
+        light.append({**message, "content": content})
+    return light
 
 
 def _media_in(value: Any) -> list[Any]:

@@ -16,15 +16,15 @@ from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
-from spark_verl.vocabulary import POLICY, Outcome, RowTag, Supervision
+from spark_verl.vocabulary import Outcome, RowTag, Supervision
 
 
 class SparkReplayBuffer(ReplayBuffer):
     """verl's synchronous replay buffer, with judge rows and a fast poll.
 
-    A judge prompt is registered before its parent's status becomes terminal, so "nothing pending, nothing running"
-    means that the step is complete, judge rows included. Every row's tag then says what the row is
-    (:func:`spark_verl.rollout.tags.row_of`).
+    A judge prompt is registered before its parent's status becomes terminal, or, if that was in the step before, before
+    this step's questions; so "nothing pending, nothing running" means that the step is complete, judge rows included.
+    Every row's tag then says what the row is (:func:`spark_verl.rollout.tags.row_of`).
 
     Args:
         poll_interval: Seconds between two looks at TransferQueue; verl's default is 2.
@@ -124,6 +124,8 @@ def transform_metrics(prompt_tags: Mapping[str, Tag], failed_groups: int) -> dic
 def step_outcome(prompt_tags: Mapping[str, Tag], plans: Mapping[str, Plan]) -> StepOutcome:
     """What a step's groups turned out to be and gave, for the balance controller.
 
+    Judge prompts count in the step of the rollouts that they show, whenever they are sampled.
+
     Args:
         prompt_tags: ``{uid: tag}`` of all prompts of the step.
         plans: ``{uid: plan}`` of its policy prompts.
@@ -134,6 +136,9 @@ def step_outcome(prompt_tags: Mapping[str, Tag], plans: Mapping[str, Plan]) -> S
             # A group that failed before it was judged has no outcome; it gave nothing.
             record = group_of(tag)
             outcome.add_group(record.outcome if record else Outcome.NONE, plans[uid])
-        elif (row := row_of(tag)) != POLICY:
+            given = [request.tag for request in record.deferred] if record else []
+        else:
+            given = [row] if (row := row_of(tag)).parent in plans else []
+        for row in given:
             outcome.add_prompt(row.objective, row.about or "", bool(row.positive))
     return outcome

@@ -26,7 +26,13 @@ from verl.utils.tokenizer import get_processor_token_id
 
 from spark_verl.compat import verl_rows
 from spark_verl.config import load_spark_config
-from spark_verl.rollout.media import MediaCache, media_objects, share_image_processing, share_media_fetching
+from spark_verl.rollout.media import (
+    MediaCache,
+    media_objects,
+    share_image_processing,
+    share_media_fetching,
+    without_media,
+)
 from spark_verl.rollout.plain import PlainWorker
 from spark_verl.vocabulary import Message
 
@@ -164,14 +170,3 @@ class Sharing(PlainWorker):
         # be short of an image there. The prompt alone gives the same tensors.
         prompt_ids = torch.tensor(output.prompt_ids, dtype=input_ids.dtype)
         return dict(self.media.get(key, owners, lambda: plain(output, prompt_ids)))
-
-
-def without_media(messages: list[Message]) -> list[Message]:
-    """Chat messages with every media part reduced to its type."""
-    light = []
-    for message in messages:
-        content = message["content"]
-        if isinstance(content, list):
-            content = [part if part.get("type") == "text" else {"type": part.get("type")} for part in content]
-        light.append({**message, "content": content})
-    return light

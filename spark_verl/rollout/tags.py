@@ -1,15 +1,17 @@
 """What SPARK writes into TransferQueue's tags, beside verl's own entries: one place writes and reads them.
 
 A judge prompt's tag, and the tag of every row of a step, say what the row is (:class:`~spark_verl.vocabulary.RowTag`);
-a policy prompt's tag says what its group turned out to be and gave (:class:`GroupRecord`).
+a policy prompt's tag says what its group turned out to be and gave (:class:`GroupRecord`), and what it asks of the next
+step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from spark_verl.rollout.requests import JudgeRequest
 from spark_verl.self_reward.answers import ScoredGroup
 from spark_verl.vocabulary import POLICY, Outcome, RowTag
 
@@ -28,6 +30,7 @@ class GroupRecord:
         adapted: ``{how: count}`` of those that were not built quite as asked for.
         seconds: Time that the transform took.
         scored: Its answers with the model's verdicts, where its reward, or the judge's measure, comes from them.
+        deferred: The judge prompts that the next step samples (``spark.judge_step: next``).
     """
 
     outcome: Outcome = Outcome.NONE
@@ -35,11 +38,18 @@ class GroupRecord:
     adapted: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     scored: ScoredGroup | None = None
+    deferred: tuple[JudgeRequest, ...] = ()
 
 
 def put_row(tag: Tag, row: RowTag) -> Tag:
     """The tag with what its row is."""
     return {**tag, _ROW: row.to_dict()}
+
+
+def pending_tags(requests: Iterable[JudgeRequest], step: int) -> list[Tag]:
+    """Tags of judge prompts that are about to be sampled in ``step``."""
+    pending = {"is_prompt": True, "status": "pending", "global_steps": step}
+    return [put_row(pending, request.tag) for request in requests]
 
 
 def row_of(tag: Tag) -> RowTag:
@@ -49,8 +59,15 @@ def row_of(tag: Tag) -> RowTag:
 
 def put_group(tag: Tag, record: GroupRecord) -> Tag:
     """The tag with what its group turned out to be."""
-    scored = record.scored.to_dict() if record.scored else None
-    return {**tag, _GROUP: {**asdict(record), "outcome": record.outcome.value, "scored": scored}}
+    stored = {
+        "outcome": record.outcome.value,
+        "skipped": dict(record.skipped),
+        "adapted": dict(record.adapted),
+        "seconds": record.seconds,
+        "scored": record.scored.to_dict() if record.scored else None,
+        "deferred": [request.to_dict() for request in record.deferred],
+    }
+    return {**tag, _GROUP: stored}
 
 
 def group_of(tag: Tag) -> GroupRecord | None:
@@ -59,7 +76,9 @@ def group_of(tag: Tag) -> GroupRecord | None:
         return None
     stored = tag[_GROUP]
     scored = ScoredGroup.from_dict(stored["scored"]) if stored["scored"] else None
-    return GroupRecord(Outcome(stored["outcome"]), stored["skipped"], stored["adapted"], stored["seconds"], scored)
+    deferred = tuple(map(JudgeRequest.from_dict, stored["deferred"]))
+    counts = (stored["skipped"], stored["adapted"], stored["seconds"])
+    return GroupRecord(Outcome(stored["outcome"]), *counts, scored, deferred)
 
 
 def is_padding(tag: Tag) -> bool:

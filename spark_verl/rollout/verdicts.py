@@ -36,7 +36,7 @@ class AskedGroup(Protocol):
     prompt: dict[str, Any]
     sampling_params: dict[str, Any]
     supervision: Supervision
-    question: str
+    row: int | None
 
 
 class Verdicts:
@@ -69,7 +69,7 @@ class Verdicts:
         scored = await group_answers(
             answers,
             partial(same_answer, **known),
-            question=asked.question,
+            question=str(asked.row),
             supervision=supervision,
             limit=self.options.max_answers if asks else None,
             right=await self._right(group, answers, supervision, hidden, partial(equal_answer, **known)),

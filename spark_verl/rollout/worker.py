@@ -9,7 +9,8 @@ This is where SPARK's data recycling happens::
 When the last of a group's n rollouts has ended, the worker builds the group's judge prompts and submits them to the
 same rollout servers; nothing waits for the slowest prompt of the batch. Judge prompts are registered in TransferQueue
 before their parent's status becomes terminal, so whoever waits for the step to finish never sees a moment with nothing
-pending in between.
+pending in between. With ``spark.judge_step: next`` they go into the parent's tag instead, and the trainer brings them
+back beside the next step's questions.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import asyncio
 import logging
 import os
 import time
-import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,10 +27,11 @@ import ray
 import transfer_queue as tq
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 
-from spark_verl.judge import JudgeBuild, JudgeBuilder, JudgePrompt, Plan
+from spark_verl.judge import JudgeBuild, JudgeBuilder, Plan
+from spark_verl.rollout.requests import JudgeRequest
 from spark_verl.rollout.scoring import LocalScoring, correctness_of
 from spark_verl.rollout.sharing import Sharing
-from spark_verl.rollout.tags import GroupRecord, put_group, put_row
+from spark_verl.rollout.tags import GroupRecord, pending_tags, put_group
 from spark_verl.rollout.verdicts import Verdicts, limit_length
 from spark_verl.vocabulary import Rollout, RolloutGroup, Supervision
 
@@ -46,7 +47,7 @@ class OpenGroup:
         prompt, sampling_params, trajectory: As verl's worker got them; judge prompts take after them.
         plan: What the group is asked for; None draws one.
         supervision: Where its reward comes from. Only labelled groups give judge prompts.
-        question: Names the question among those that are judged.
+        row: Number of the question's row in the training data, where somebody asks for it.
         expected: Number of samples.
         ended: How many of them have ended, well or not.
         rollouts: Those that ended well, by session id.
@@ -58,7 +59,7 @@ class OpenGroup:
     trajectory: dict[str, Any]
     plan: Plan | None
     supervision: Supervision
-    question: str
+    row: int | None
     expected: int
     ended: int = 0
     rollouts: dict[int, Rollout] = field(default_factory=dict)
@@ -105,12 +106,14 @@ class SparkWorker(LocalScoring, Sharing):
         prompt = dict(prompt)
         plan, is_judge = prompt.pop("spark_plan", None), prompt.pop("spark_judge", False)
         supervision = Supervision(prompt.pop("spark_supervision", Supervision.LABELLED))
-        question = prompt.pop("spark_question", "")
+        row = prompt.pop("spark_row", None)
+        if is_judge:
+            sampling_params = limit_length(self.spark, prompt["extra_info"]["objective"], sampling_params)
         if self._builder is None or trajectory["validate"] or is_judge:
             return await super()._run_prompt(prompt, sampling_params, trajectory, trace)
         n = prompt.get("__rollout_n__", self.config.actor_rollout_ref.rollout.n)
         self._groups[prompt["uid"]] = OpenGroup(
-            dict(prompt), dict(sampling_params), dict(trajectory), plan, supervision, question, n
+            dict(prompt), dict(sampling_params), dict(trajectory), plan, supervision, row, n
         )
         try:
             await super()._run_prompt(prompt, sampling_params, trajectory, trace)
@@ -189,7 +192,7 @@ class SparkWorker(LocalScoring, Sharing):
     # ------------------------------------------------------------------ its judge prompts
 
     async def _launch_judge_prompts(self, group: OpenGroup) -> None:
-        """Build the group's judge prompts, register them, and start sampling them in the background."""
+        """Build the group's judge prompts; register them and start sampling them in the background, or defer them."""
         started = time.perf_counter()
         finished = group.finished()
         try:
@@ -197,52 +200,25 @@ class SparkWorker(LocalScoring, Sharing):
         except Exception:  # a judge prompt that fails is counted and left out; it never stops a run
             logger.exception(f"judge prompts of group {finished.uid} (row {finished.index}) failed")
             build = JudgeBuild(skipped=Counter(error=1))
-        children = [self._child(group, ordinal, judge) for ordinal, judge in enumerate(build.prompts)]
+        n = self.config.actor_rollout_ref.rollout.n
+        requests = [JudgeRequest.of(judge, ordinal, n, group.row) for ordinal, judge in enumerate(build.prompts)]
+        deferred, asked = (requests, []) if self.spark.defers else ([], requests)
         # Without what follows: awaiting TransferQueue is mostly waiting for other rollouts' turn on the event loop.
         seconds = time.perf_counter() - started
-        record = GroupRecord(finished.outcome, dict(build.skipped), dict(build.adapted), seconds)
-        pending = {"is_prompt": True, "status": "pending", "global_steps": group.prompt["global_steps"]}
-        tags = [put_row(pending, judge.tag) for judge in build.prompts]
-        await tq.async_kv_batch_put(
-            keys=[*(child["uid"] for child in children), finished.uid],
-            partition_id="train",
-            tags=[*tags, put_group({}, record)],
+        record = GroupRecord(
+            finished.outcome, dict(build.skipped), dict(build.adapted), seconds, deferred=tuple(deferred)
         )
-        for child in children:
+        await tq.async_kv_batch_put(
+            keys=[*(request.uid for request in asked), finished.uid],
+            partition_id="train",
+            tags=[*pending_tags(asked, int(group.prompt["global_steps"])), put_group({}, record)],
+        )
+        for request in asked:
             # Tasks start in the order in which they were made, hence while the parent still holds their images.
-            task = asyncio.create_task(
-                self._run_prompt(
-                    child,
-                    limit_length(self.spark, child["extra_info"]["objective"], group.sampling_params),
-                    group.trajectory,
-                )
-            )
+            prompt = request.as_prompt(group.prompt)
+            task = asyncio.create_task(self._run_prompt(prompt, group.sampling_params, group.trajectory))
             self.background_tasks.add(task)
             task.add_done_callback(self.background_tasks.discard)
-
-    def _child(self, group: OpenGroup, ordinal: int, judge: JudgePrompt) -> dict[str, Any]:
-        """A judge prompt as a verl prompt."""
-        parent = group.prompt
-        child = {
-            **parent,
-            # Reproducible, and without "_": verl splits row keys at it.
-            "uid": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{judge.parent_uid}/{ordinal}")),
-            "raw_prompt": judge.messages,
-            "data_source": f"spark/{judge.objective}",
-            "reward_model": {**parent["reward_model"], "ground_truth": judge.ground_truth},
-            # A user's own reward function scores reflections, too, and knows the task by its own data source.
-            "extra_info": {
-                **(parent.get("extra_info") or {}),
-                **judge.tag.to_dict(),
-                "task_data_source": parent["data_source"],
-            },
-            "spark_judge": True,
-        }
-        for internal in ("__rollout_n__", "__do_sample__"):
-            child.pop(internal, None)
-        if judge.n is not None:
-            child["__rollout_n__"] = judge.n
-        return child
 
 
 SparkAgentLoopWorker = ray.remote(SparkWorker)

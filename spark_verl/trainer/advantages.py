@@ -2,7 +2,8 @@
 
     A_i = w(objective of i) · (r_i − mean of its uid) / (std of its uid + ε),  and 0 for silent rows
 
-verl computes the fraction, per uid; here rows are taken out of it before, and factors put on it afterwards.
+verl computes the fraction, per uid (with another estimator what stands in its place); here rows are taken out of it
+before, and factors put on it afterwards.
 """
 
 from __future__ import annotations
@@ -35,10 +36,14 @@ def silent_rows(keys: Sequence[str], statuses: Sequence[str | None]) -> list[int
     Returns:
         Indices, ascending: all rows of sessions that were not verified, and of the only verified session of a prompt.
     """
-    sessions = [key.rsplit("_", 1)[0] for key in keys]
+    sessions = [_session(key) for key in keys]
     unverified = {session for session, status in zip(sessions, statuses, strict=True) if status in UNDECIDED}
     verified = Counter(session.rsplit("_", 1)[0] for session in set(sessions) - unverified)
     return [i for i, session in enumerate(sessions) if session in unverified or verified[session.rsplit("_", 1)[0]] < 2]
+
+
+def _session(key: str) -> str:
+    return key.rsplit("_", 1)[0]
 
 
 def isolate_unverified(batch: KVBatchMeta) -> list[int]:
@@ -54,7 +59,8 @@ def isolate_unverified(batch: KVBatchMeta) -> list[int]:
         :func:`silent_rows` of the batch.
     """
     statuses = [info.get("status") for info in reward_infos(fetch(batch, "extra_fields"))]
-    keys = [key for key, status in zip(batch.keys, statuses, strict=True) if status in UNDECIDED]
+    undecided = {_session(key) for key, status in zip(batch.keys, statuses, strict=True) if status in UNDECIDED}
+    keys = [key for key in batch.keys if _session(key) in undecided]
     if keys:
         own = tu.get_tensordict({"uid": keys})
         tq.kv_batch_put(keys=keys, partition_id=str(batch.partition_id), fields=own)

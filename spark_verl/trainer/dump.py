@@ -10,7 +10,7 @@ from verl.utils.debug import marked_timer
 from spark_verl.rollout.tags import is_padding, row_of
 from spark_verl.trainer.batch import fetch, reward_infos, subset
 
-SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent", "supervision")
+SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent", "shown_step", "supervision")
 INFO_COLUMNS = ("acc", "format", "status", "answer", "index", "data_source")
 
 

@@ -7,6 +7,7 @@ Names: ``spark/policy/<metric>`` and ``spark/judge/<objective>/<metric>`` with
 - ``parse_rate``: share of rows with a parsable answer or verdict;
 - ``zero_variance_rate``: share of groups whose rows all scored the same, hence teach nothing;
 - ``response_length/mean``: tokens;
+- over all judge rows ``spark/judge/age``: mean number of steps between the rollouts that are shown and this one;
 - over all rows: ``spark/verify/{unparsable,timeout,error,symbolic}_rate`` (symbolic: it took algebra to compare) and
   ``spark/verify/seconds/{mean,max}`` (from the request to the verdict, waiting included);
 - pointwise: ``yes_rate`` (share of positive ones among the verdicts that could be parsed; absent without any) and
@@ -49,6 +50,9 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
     for objective, members in rows.items():
         prefix = "spark/policy" if objective is Objective.POLICY else f"spark/judge/{objective}"
         metrics.update({f"{prefix}/{name}": value for name, value in _objective_metrics(objective, members).items()})
+    ages = [tag["global_steps"] - step for tag in real.tags if (step := row_of(tag).shown_step) is not None]
+    if ages:
+        metrics["spark/judge/age"] = float(np.mean(ages))
     judge = sum(len(members) for objective, members in rows.items() if objective is not Objective.POLICY)
     statuses = [info.get("status") for info in infos]
     for status in (Status.UNPARSABLE, Status.TIMEOUT, Status.ERROR):

@@ -13,26 +13,23 @@ from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.vocabulary import Supervision
 
 
-class SupervisedDataset(Dataset):
-    """verl's data set with what each row is for, and the row's number as its question's name.
+class NumberedDataset(Dataset):
+    """verl's data set with each row's number, and what it is for.
 
     Args:
         plain: verl's data set.
-        supervision: Of each of its rows.
+        supervision: Of each of its rows; None where all are labelled.
     """
 
-    def __init__(self, plain: Any, supervision: Sequence[Supervision]) -> None:
+    def __init__(self, plain: Any, supervision: Sequence[Supervision] | None = None) -> None:
         self.plain, self.supervision = plain, supervision
 
     def __len__(self) -> int:
         return len(self.plain)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {
-            **self.plain[index],
-            "spark_supervision": self.supervision[index].value,
-            "spark_question": str(index),
-        }
+        row = {**self.plain[index], "spark_row": index}
+        return row if self.supervision is None else {**row, "spark_supervision": self.supervision[index].value}
 
 
 class MixtureSampler(Sampler[int]):

@@ -8,7 +8,8 @@ One step is verl's step, unchanged in order; what stands in brackets is added he
            └── [learn from outcomes]        update, weight sync ◄── advantages [silence, weigh]
 
 The rows of judge prompts simply are in the batch; GRPO normalises them in their own groups because a judge prompt has
-its own uid.
+its own uid. With ``spark.judge_step: next`` they are sampled beside the questions of the step after the one that built
+them (:mod:`spark_verl.trainer.deferred`).
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ from verl.utils.py_functional import rename_dict
 from spark_verl.config import load_spark_config
 from spark_verl.judge import BalanceController, Plan
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome
-from spark_verl.rollout.tags import is_padding, row_of
+from spark_verl.rollout.tags import is_padding, pending_tags, row_of
 from spark_verl.self_reward.questions import divide
 from spark_verl.trainer import advantages
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
 from spark_verl.trainer.batch import spread_padding, subset
+from spark_verl.trainer.deferred import DeferredPrompts
 from spark_verl.trainer.dump import dump_rollouts
 from spark_verl.trainer.metrics import overall_metrics, row_metrics
-from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset
+from spark_verl.trainer.mixture import MixtureSampler, NumberedDataset
 from spark_verl.trainer.self_rewarding import SelfRewarding
 from spark_verl.vocabulary import POLICY, Supervision
 
@@ -64,6 +66,8 @@ class SparkTrainer(PPOTrainerSync):
     """
 
     replay_buffer: SparkReplayBuffer
+    _asked: TensorDict
+    """The step's questions."""
     started_at: float | None = None
     """When the run's first process started (seconds since the epoch); set by ``spark_verl.main``."""
 
@@ -74,6 +78,7 @@ class SparkTrainer(PPOTrainerSync):
             config.trainer.v1.trainer_mode = "sync"
         self.balance = BalanceController(self.spark)
         self._plans: dict[str, Plan] = {}
+        self.deferred = DeferredPrompts()
         self.self_reward = SelfRewarding(self.spark) if self.spark.self_reward.enable else None
         self.alarm = SelfConfirmationAlarm(self.spark.alarm_window) if self.spark.alarm_window else None
         super().__init__(config)
@@ -93,20 +98,23 @@ class SparkTrainer(PPOTrainerSync):
         return buffer
 
     def _init_dataloader(self) -> None:
-        """verl's; where some rows have no ground truth, each kind of row comes in its share."""
+        """verl's; rows have numbers where these are asked for, and each kind of row comes in its share."""
         super()._init_dataloader()
-        if self.self_reward is None:
+        if not self.self_reward and not self.spark.defers:
             return
-        data, config = self.config.data, self.spark.self_reward
-        truths = [row.get("ground_truth") is not None for row in self.train_dataset.dataframe["reward_model"]]
-        supervision = divide(truths, config, self.spark.seed)
+        data, config, supervision = self.config.data, self.spark.self_reward, None
+        sampler, batch_size = self.train_dataloader.sampler, self.train_dataloader.batch_size
+        if self.self_reward:
+            truths = [row.get("ground_truth") is not None for row in self.train_dataset.dataframe["reward_model"]]
+            supervision, batch_size = divide(truths, config, self.spark.seed), data.train_batch_size
+            sampler = MixtureSampler(supervision, batch_size, config, self.spark.seed)
         self.train_dataloader = StatefulDataLoader(
-            dataset=SupervisedDataset(self.train_dataset, supervision),
-            batch_size=data.train_batch_size,
+            dataset=NumberedDataset(self.train_dataset, supervision),
+            batch_size=batch_size,
             num_workers=data.dataloader_num_workers,
             drop_last=True,
             collate_fn=collate_fn,
-            sampler=MixtureSampler(supervision, data.train_batch_size, config, self.spark.seed),
+            sampler=sampler,
         )
 
     def fit(self, agent_loop_manager: Any) -> None:
@@ -135,28 +143,43 @@ class SparkTrainer(PPOTrainerSync):
             self._plans = {uid: plan for uid, plan, kind in zip(uids, plans, kinds, strict=True) if kind is LABELLED}
             self.replay_buffer.supervision = dict(zip(uids, kinds, strict=True))
             tu.assign_non_tensor_stack(batch, "spark_plan", plans)
+            self._ask_deferred()
+        if self.spark.defers:
+            self._asked = batch
         return super()._submit_batch_to_rollout(batch)
+
+    def _ask_deferred(self) -> None:
+        """Sample the judge prompts that the step before has deferred; not before they are registered as pending."""
+        requests, batch = self.deferred.take(self.global_steps)
+        if batch is not None:
+            tags = pending_tags(requests, self.global_steps)
+            tq.kv_batch_put(keys=[request.uid for request in requests], partition_id="train", tags=tags)
+            self.agent_loop_manager.generate_sequences(batch)
 
     def on_sample_end(self) -> None:
         """All prompts of the step have ended: learn from how they turned out."""
         super().on_sample_end()
         if self.spark.enable:
             self.balance.update(step_outcome(self.replay_buffer.prompt_tags, self._plans))
+        if self.spark.defers:
+            self.deferred.collect(self.replay_buffer.prompt_tags, self._asked)
 
     def _save_checkpoint(self) -> None:
-        """verl's checkpoint, and the balance controller's state beside the data loader's."""
+        """verl's checkpoint, and what SPARK has to remember beside the data loader's state."""
         # Before verl's part: that ends with the file that says the checkpoint is complete.
         folder = Path(self.config.trainer.default_local_dir, f"global_step_{self.global_steps}")
         folder.mkdir(parents=True, exist_ok=True)
         parts = {"balance": self.balance, "alarm": self.alarm}
         if self.self_reward:
             parts["self_reward"] = self.self_reward.controller
+        if self.spark.defers:
+            parts["deferred"] = self.deferred
         state = {name: part.state_dict() if part else None for name, part in parts.items()}
         (folder / STATE_FILE).write_text(json.dumps(state, indent=1), encoding="utf-8")
         super()._save_checkpoint()
 
     def _load_checkpoint(self) -> None:
-        """Also the balance controller's state; a checkpoint of plain GRPO has none."""
+        """Also what SPARK has to remember; a checkpoint of plain GRPO has nothing of it."""
         super()._load_checkpoint()
         if self.global_steps == 0:
             return
@@ -173,8 +196,17 @@ class SparkTrainer(PPOTrainerSync):
                 self.alarm.load_state_dict(state["alarm"])
             if self.self_reward and state.get("self_reward"):
                 self.self_reward.controller.load_state_dict(state["self_reward"])
+            # Whatever judge_step is now: they were built to be asked in this step.
+            if self.spark.enable and state.get("deferred"):
+                self.deferred.load_state_dict(state["deferred"], self.train_dataset)
         else:
             logger.warning(f"{folder / STATE_FILE} not found: label balance starts afresh")
+
+    @property
+    def _is_last_step(self) -> bool:
+        """Whether verl's loop ends with this step: at the number of steps, or at that of epochs."""
+        epochs = self.global_steps // self.steps_per_epoch
+        return self.global_steps >= self.total_training_steps or epochs >= self.config.trainer.total_epochs
 
     # ------------------------------------------------------------------ one update
 
@@ -286,6 +318,8 @@ class SparkTrainer(PPOTrainerSync):
         if self.spark.enable:
             shares = self.balance.shares(self.config.data.train_batch_size)
             metrics.update({f"spark/balance/{name}": value for name, value in shares.items()})
+        if self.spark.defers:
+            metrics.update(self.deferred.metrics(self._is_last_step))
         if self.alarm:
             found = self.alarm.update(global_steps, metrics)
             metrics.update({f"spark/alarm/{name}": value for name, value in found.items()})

@@ -74,7 +74,8 @@ def test_defaults_are_the_references():
         ("+spark.judges=3", "judges"),
         ("spark.templates=/nowhere", "/nowhere"),
         ("trainer.v1.trainer_mode=separate_async", "trainer_mode must be spark"),
-        ("algorithm.adv_estimator=gae", "adv_estimator must be grpo"),
+        ("algorithm.adv_estimator=gae", "adv_estimator must be one of grpo, rloo"),
+        ("algorithm.adv_estimator=reinforce_plus_plus_baseline", "adv_estimator must be one of grpo, rloo"),
         ("algorithm.filter_groups.enable=true", "filter_groups"),
         ("critic.enable=true", "critic.enable must be unset or false"),
         ("distillation.enabled=true", "distillation.enabled must be false"),
@@ -165,6 +166,15 @@ def test_gpus_are_counted_where_the_run_starts_ray(
         return
     with pytest.raises(ValueError, match=message):
         rules.check_devices(config)
+
+
+def test_stored_rows_ask_nothing_of_the_next_step(files):
+    stored = ["spark.judge_step=next", "skip.rollout_tq.enable=true"]
+    with pytest.raises(ValueError, match=r"^spark.judge_step must be same with skip.rollout_tq.enable=true"):
+        rules.check(load([*files, *stored]))
+    assert rules.check(load([*files, stored[0]])).defers
+    assert not rules.check(load([*files, stored[1]])).defers
+    assert not rules.check(load([*files, stored[0], "spark.enable=false"])).defers
 
 
 def test_a_reward_model_needs_reward_workers(files):

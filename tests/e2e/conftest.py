@@ -182,3 +182,32 @@ def spark_run(tmp_path_factory, small, data_with_a_bad_row) -> Run:
         "spark.pointwise.weight=0.5",
     ]
     return finish(start(folder, "spark_verl.main", [*small, *overrides]), folder)
+
+
+@pytest.fixture(scope="session")
+def resumed(tmp_path_factory, small) -> Run:
+    """Two ranks, judge prompts sampled a step late; killed after the checkpoint of step 2, and gone on to step 4."""
+    folder = tmp_path_factory.mktemp("resume")
+    overrides = [
+        *small,
+        "trainer.n_gpus_per_node=2",
+        # Two steps an epoch: the checkpoint of step 2 is at the boundary.
+        "data.train_max_samples=8",
+        "trainer.total_epochs=2",
+        "trainer.total_training_steps=4",
+        "trainer.save_freq=2",
+        # A validation between a step and the next one.
+        "trainer.test_freq=3",
+        "trainer.resume_mode=auto",
+        "spark.judge_step=next",
+        "spark.judge_prompts_per_group=1.0",
+        "spark.reflection_prompts_per_group=1.0",
+        # A judge prompt with a number of samples and a length of its own.
+        "spark.reflection.n=3",
+        "spark.reflection.max_response_length=16",
+    ]
+    first = start(folder, "spark_verl.main", overrides)
+    marker = folder / "checkpoints" / "latest_checkpointed_iteration.txt"
+    wait_for(lambda: marker.is_file() and marker.read_text() == "2", first, folder)
+    kill_all(first)
+    return finish(start(folder, "spark_verl.main", overrides), folder)

@@ -1,6 +1,7 @@
 """Two FSDP ranks with two vLLM replicas train and checkpoint; a run killed in mid-step goes on from its checkpoint.
 
-The checkpoint it resumes from lies exactly at an epoch boundary.
+The checkpoint it resumes from lies exactly at an epoch boundary. The run (``resumed`` in ``conftest.py``) has its judge
+prompts sampled a step late, which ``test_next_step.py`` looks at.
 """
 
 from __future__ import annotations
@@ -11,28 +12,6 @@ from collections import Counter
 import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
-
-
-@pytest.fixture(scope="module")
-def resumed(tmp_path_factory, small, runner):
-    folder = tmp_path_factory.mktemp("resume")
-    overrides = [
-        *small,
-        "trainer.n_gpus_per_node=2",
-        # Two steps an epoch: the checkpoint of step 2 is at the boundary.
-        "data.train_max_samples=8",
-        "trainer.total_epochs=2",
-        "trainer.total_training_steps=4",
-        "trainer.save_freq=2",
-        "trainer.resume_mode=auto",
-        "spark.judge_prompts_per_group=1.0",
-        "spark.reflection_prompts_per_group=1.0",
-    ]
-    first = runner.start(folder, "spark_verl.main", overrides)
-    marker = folder / "checkpoints" / "latest_checkpointed_iteration.txt"
-    runner.wait_for(lambda: marker.is_file() and marker.read_text() == "2", first, folder)
-    runner.kill_all(first)
-    return runner.finish(runner.start(folder, "spark_verl.main", overrides), folder)
 
 
 def test_two_ranks_saved_sharded_state(resumed):

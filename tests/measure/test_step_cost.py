@@ -123,6 +123,11 @@ def test_report_compares_the_arms_that_were_run(capsys: pytest.CaptureFixture) -
     assert figures["hidden"] == pytest.approx((0.5, 0.5, 0.5))
     assert "by lengths alone" in capsys.readouterr().out
 
+    found |= {"next": steps_of(8, 4)}
+    ratios = step_cost.report(found, at_best=0.25)["ratios"]
+    assert set(ratios) == {"spark / barrier", "next / barrier", "next / spark"}
+    assert ratios["next / spark"][0] == pytest.approx(13.5 / 15.5)
+
     found |= {"two-phase: judge": steps_of(6, 4), "grpo": steps_of(9, 6), "verl": steps_of(13, 9)}
     ratios = step_cost.report(found, at_best=0.25)["ratios"]
     assert ratios["spark / two-phase"][0] == pytest.approx(15.5 / 22)

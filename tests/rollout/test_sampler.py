@@ -10,6 +10,7 @@ from verl.trainer.ppo.v1 import replay_buffer
 
 from spark_verl.judge import JudgeAsk, Plan, ReflectionAsk
 from spark_verl.rollout import sampler
+from spark_verl.rollout.requests import JudgeRequest
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome, transform_metrics
 from spark_verl.rollout.tags import GroupRecord, group_of, put_group, put_row, row_of
 from spark_verl.vocabulary import POLICY, LabelForm, Objective, Outcome, RowTag, Source
@@ -80,6 +81,20 @@ def test_a_step_ends_when_nothing_is_pending_or_running(buffer, queue):
     assert all(row_of(queue.tags["train"][key]) for key in rows.keys), "verl reads the tags back with every put"
 
 
+def test_judge_prompts_of_the_step_before_are_rows_of_this_one(buffer, queue):
+    put(queue, "j", "pending", rows=0, tag=put_row({}, JUDGE))
+    put(queue, "k", "finished", tag=put_row({}, JUDGE))
+    put(queue, "a", "finished")
+    changes = [lambda: put(queue, "j", "running", rows=0), lambda: put(queue, "j", "finished")]
+    rows, _, made = sample_while(buffer, queue, changes, prompts=1)
+    assert made == 2, "as many prompts as questions have ended, but not all"
+    assert [(key[0], row_of(tag)) for key, tag in zip(rows.keys, rows.tags, strict=True)] == [
+        *[("a", POLICY)] * 2,
+        *[("j", JUDGE)] * 2,
+        *[("k", JUDGE)] * 2,
+    ]
+
+
 def test_a_failed_group_gives_its_other_rows(buffer, queue):
     put(queue, "a", "failure", rows=1)
     put(queue, "b", "finished")
@@ -133,7 +148,27 @@ def test_a_group_that_was_never_judged_gave_nothing():
     assert outcome.built == Counter(judge=1, reflection_wrong=1) and outcome.pointwise == (1, 0)
 
 
-@pytest.mark.parametrize("record", [GroupRecord(), GroupRecord(Outcome.WRONG, {"x": 1}, {"y": 2}, 1.5)])
+def test_labels_count_in_the_step_of_the_rollouts_that_they_are_about():
+    """Whenever the prompts are sampled, so that the same outcomes lead to the same plans."""
+    ask = JudgeAsk(True, True, True, True, True)
+    plans = {"a": Plan((ask,), (ReflectionAsk(False),)), "b": Plan((ask,))}
+    old = RowTag(Objective.POINTWISE, Source.ANSWER, LabelForm.YES_NO, "wrong", "of the step before", False)
+    groups = {"a": put_group({}, GroupRecord(Outcome.MIXED)), "b": put_group({}, GroupRecord(Outcome.RIGHT))}
+    given = {"j": JUDGE, "r": RowTag(Objective.REFLECTION, Source.COT, LabelForm.FREE, "wrong", "a")}
+    at_once = step_outcome(groups | {uid: put_row({}, tag) for uid, tag in given.items()}, plans)
+    deferred = tuple(JudgeRequest(uid, tag, "Is it right?", None, 4, 0) for uid, tag in given.items())
+    groups["a"] = put_group({}, GroupRecord(Outcome.MIXED, deferred=deferred))
+    assert step_outcome(groups | {"o": put_row({}, old)}, plans) == at_once
+    assert at_once.built == Counter(judge=1, reflection_wrong=1) and at_once.pointwise == (1, 0)
+
+
+REQUEST = JudgeRequest("j", JUDGE, "Is it right?", "Yes", 4, 3)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [GroupRecord(), GroupRecord(Outcome.WRONG, {"x": 1}, {"y": 2}, 1.5), GroupRecord(deferred=(REQUEST, REQUEST))],
+)
 def test_a_record_survives_being_stored(record):
     assert group_of(put_group({"status": "finished"}, record)) == record
     assert group_of({"status": "running"}) is None and row_of({}) == POLICY

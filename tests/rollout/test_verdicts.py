@@ -21,9 +21,7 @@ def scored(queue):
 def test_an_unlabelled_group_is_judged(run):
     extra = {"index": 3, "split": "train", "hidden_truth": "4"}
     replies = [RIGHT, WRONG, RIGHT, "no box"]
-    _, queue, engine = run(
-        {"larger": replies}, [prompt(**UNLABELLED, spark_question="17", extra_info=extra)], overrides=ON
-    )
+    _, queue, engine = run({"larger": replies}, [prompt(**UNLABELLED, spark_row=17, extra_info=extra)], overrides=ON)
     group = scored(queue)
     assert (group.question, group.supervision) == ("17", Supervision.UNLABELLED)
     assert {each.answer: (each.votes, each.yes, each.read, each.asked) for each in group.classes} == {

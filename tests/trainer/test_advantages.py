@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from verl import DataProto
+from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
 
+from spark_verl.checks.rules import GROUP_WISE
 from spark_verl.trainer.advantages import silent_rows
 from spark_verl.trainer.batch import spread_padding
 
@@ -45,3 +51,45 @@ def test_padding_is_spread_within_each_rank(ranks: int, rows: int, data: st.Data
             size = rows // parts
             held = [sum(padding[i] for i in mine[k * size : (k + 1) * size]) for k in range(parts)]
             assert max(held) - min(held) <= 1, f"{count} padding rows over {parts} mini-batches: {held}"
+
+
+POLICY = {"a_0_0": 1.0, "a_1_0": 0.0, "a_2_0": 1.0, "b_0_0": 0.0, "b_1_0": 1.0}
+BESIDE = {"j_0_0": 1.0, "j_1_0": 1.0, "j_2_0": 0.0, "pad_0_0": 0.0, "pad_1_0": 0.0}
+"""Rows of a judge prompt, and padding."""
+
+
+def of_verl(scores: dict[str, float], estimator: str, by_std: bool, alone: tuple[str, ...] = ()) -> dict[str, float]:
+    """verl's advantage of each row; those named are groups of their own, as :func:`isolate_unverified` leaves them."""
+    keys = list(scores)
+    mask = torch.tensor([[0.0 if key.startswith("pad") else 1.0] * 3 for key in keys])
+    rewards = torch.zeros(len(keys), 3)
+    rewards[:, -1] = torch.tensor(list(scores.values()))
+    batch = DataProto.from_dict(
+        tensors={"response_mask": mask, "token_level_rewards": rewards},
+        non_tensors={"uid": np.array([key if key in alone else key.split("_")[0] for key in keys], dtype=object)},
+    )
+    config = OmegaConf.create({"use_pf_ppo": False})
+    found = compute_advantage_for_multi_trajectories(
+        batch, keys, estimator, norm_adv_by_std_in_grpo=by_std, config=config
+    )
+    return dict(zip(keys, found.batch["advantages"][:, 0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "by_std"), [*((name, True) for name in GROUP_WISE), ("grpo", False)], ids=[*GROUP_WISE, "Dr. GRPO"]
+)
+def test_a_row_is_compared_with_its_own_group_only(estimator: str, by_std: bool) -> None:
+    """Judge rows and padding beside them change nothing for the policy's rows, nor does what was not verified."""
+    plain = of_verl(POLICY, estimator, by_std)
+    assert plain["a_1_0"] < 0 < plain["a_0_0"] and plain["b_0_0"] < 0 < plain["b_1_0"]
+    assert of_verl(BESIDE | POLICY, estimator, by_std) == pytest.approx(of_verl(BESIDE, estimator, by_std) | plain)
+    unverified = {"a_3_0": 0.0, "b_2_0": 0.0}
+    found = of_verl(POLICY | unverified, estimator, by_std, alone=tuple(unverified))
+    assert {key: found[key] for key in POLICY} == pytest.approx(plain)
+
+
+def test_why_others_are_refused() -> None:
+    beside = of_verl(POLICY | BESIDE, "reinforce_plus_plus_baseline", True)
+    assert beside["a_0_0"] != pytest.approx(of_verl(POLICY, "reinforce_plus_plus_baseline", True)["a_0_0"])
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        of_verl(POLICY | {"a_3_0": 0.0}, "grpo_passk", True, alone=("a_3_0",))

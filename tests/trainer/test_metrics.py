@@ -11,8 +11,8 @@ from spark_verl.trainer import batch as batch_module
 from spark_verl.trainer import metrics
 from spark_verl.vocabulary import POLICY, LabelForm, Objective, RowTag, Source
 
-POINTWISE = RowTag(Objective.POINTWISE, Source.ANSWER, LabelForm.YES_NO, "right", "a", True)
-REFLECTION = RowTag(Objective.REFLECTION, Source.COT, LabelForm.FREE, "wrong", "a")
+POINTWISE = RowTag(Objective.POINTWISE, Source.ANSWER, LabelForm.YES_NO, "right", "a", True, shown_step=6)
+REFLECTION = RowTag(Objective.REFLECTION, Source.COT, LabelForm.FREE, "wrong", "a", shown_step=7)
 
 
 def row(uid: str, tag: RowTag, score: float, status: str = "ok", answer: str | None = "4", label: str = "4", **more):
@@ -59,7 +59,9 @@ def batch(monkeypatch) -> KVBatchMeta:
 
     monkeypatch.setattr(batch_module, "tq", Queue)
     tags = [
-        put_row({"response_len": 2, "seq_len": 5, "is_padding": each.get("padding", False)}, each["tag"])
+        put_row(
+            {"response_len": 2, "seq_len": 5, "global_steps": 7, "is_padding": each.get("padding", False)}, each["tag"]
+        )
         for each in rows
     ]
     return KVBatchMeta(partition_id="train", keys=keys, tags=tags)
@@ -79,6 +81,8 @@ def batch(monkeypatch) -> KVBatchMeta:
         ("spark/judge/pointwise/label_yes_rate", 1 / 2),
         ("spark/judge/reflection/acc", 1.0),
         ("spark/judge_row_share", 5 / 9),
+        # Four of the five rows show rollouts of the step before.
+        ("spark/judge/age", 4 / 5),
         ("spark/verify/unparsable_rate", 2 / 9),
         ("spark/verify/timeout_rate", 1 / 9),
         ("spark/verify/error_rate", 0),

@@ -11,7 +11,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.self_reward.questions import divide
-from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset
+from spark_verl.trainer.mixture import MixtureSampler, NumberedDataset
 from spark_verl.vocabulary import Supervision
 
 ON = SelfRewardConfig(enable=True)
@@ -77,9 +77,13 @@ class Rows(list):
 
 def loader(batch_size: int = 10) -> StatefulDataLoader:
     supervision = divide([True] * 70 + [False] * 40, ON, seed=0)
-    data = SupervisedDataset(Rows({"row": i} for i in range(110)), supervision)
+    data = NumberedDataset(Rows({"row": i} for i in range(110)), supervision)
     sampler = MixtureSampler(supervision, batch_size, ON, seed=0)
     return StatefulDataLoader(data, batch_size, sampler=sampler, drop_last=True, collate_fn=list)
+
+
+def test_rows_are_numbered_where_all_are_labelled():
+    assert NumberedDataset(Rows({"row": i} for i in range(3)))[2] == {"row": 2, "spark_row": 2}
 
 
 def test_it_goes_on_in_the_middle_of_an_epoch():
@@ -107,4 +111,4 @@ def test_rows_say_what_they_are_for():
     rows = [row for batch in loader() for row in batch]
     supervision = divide([True] * 70 + [False] * 40, ON, seed=0)
     assert all(row["spark_supervision"] == supervision[row["row"]].value for row in rows)
-    assert all(row["spark_question"] == str(row["row"]) for row in rows)
+    assert all(row["spark_row"] == row["row"] for row in rows)
