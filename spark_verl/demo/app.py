@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 import openai
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -68,7 +68,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     question: str = Field(min_length=1, max_length=100_000, pattern=r"\S")
-    images: list[str] = Field(default=[], max_length=16)
+    images: list[Annotated[str, Field(pattern="^data:")]] = Field(default=[], max_length=16)
     example: int | None = Field(default=None, ge=0)
     temperature: float = Field(default=0.0, ge=0, le=2)
     always_reflect: bool = False
@@ -208,7 +208,6 @@ def record(event: Begun | Sample | Judged | Ended, question: Question) -> dict[s
             "verdict": event.verdict,
             "says_right": found.says_right,
             "p_right": found.p_right,
-            "source": found.source,
         }
     return {"kind": "ended", "why": event.why}
 
