@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import threading
 import time
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from rule_server import Reply, RuleServer
@@ -34,11 +35,13 @@ def server():
 
 
 @pytest.fixture(scope="module")
-def demo(server, data_folder):
+def demo(server, rows, tmp_path_factory):
     """The command: its process and its address."""
+    data = tmp_path_factory.mktemp("data") / "test.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), data)
     command = [sys.executable, "-m", "spark_verl.demo", "--base-url", server.base_url, "--port", "0"]
-    command += ["--benchmark", f"{data_folder}/test.parquet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+    command += ["--benchmark", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         yield process, process.stdout.readline().split()[0]
         process.kill()
 
@@ -77,14 +80,13 @@ def test_answer_judgement_reflection(page, server, tmp_path):
 
 
 def test_an_example_tells_what_is_right(page):
-    first = page.input_value("#question"), page.locator("#images img").first.get_attribute("src")
+    first = page.input_value("#question")
     page.click("#pick")
-    page.wait_for_timeout(50)
+    wait_until(lambda: page.input_value("#question") != first)
     page.get_by_role("button", name="Ask").click()
     page.get_by_text("5 became 4").wait_for()
     assert page.locator(".truth").count() == 2
-    second = page.input_value("#question"), page.locator("#images img").first.get_attribute("src")
-    assert first != second
+    assert {first, page.input_value("#question")} == {"2+2=?", "3+3=?"}
 
 
 def test_a_question_that_is_stopped_frees_the_model(page, demo, server):
@@ -100,7 +102,7 @@ def test_a_question_that_is_stopped_frees_the_model(page, demo, server):
     before = len(server.requests)
     page.get_by_role("button", name="Ask").click()
     wait_until(lambda: len(server.requests) > before)
-    assert connections() == 1
+    assert connections() >= 1
     page.get_by_role("button", name="Stop").click()
     page.locator("#stop").wait_for(state="hidden")
     wait_until(lambda: connections() == 0)
