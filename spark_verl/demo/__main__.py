@@ -10,6 +10,7 @@ be picked on it; as their truth is known, it says which answers are right.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import socket
 import sys
@@ -66,18 +67,23 @@ def listening(port: int) -> socket.socket:
     return new
 
 
-def command(arguments: Sequence[str] | None = None) -> int:
-    """Run the command until it is interrupted; its exit code."""
-    options = parser().parse_args(arguments)
-    prompts = connection.prepare(options)
-    examples = [
+def examples(options: argparse.Namespace) -> list[Example]:
+    """The questions to pick from; judge questions, whose answers are judgements, are none."""
+    return [
         Example(benchmark, question)
         for benchmark in open_benchmarks(options).values()
         for question in filter(benchmark.can_be_judged, benchmark.questions)
     ]
+
+
+def command(arguments: Sequence[str] | None = None) -> int:
+    """Run the command until it is interrupted; its exit code."""
+    options = parser().parse_args(arguments)
+    prompts = connection.prepare(options)
+    picked = examples(options)
     with listening(options.port) as page, tempfile.TemporaryDirectory(prefix="spark_demo_") as folder:
         with connection.served(options, Path(folder) / "server.log") as base_url:
-            demo = Demo(options, prompts, base_url, examples)
+            demo = Demo(options, prompts, base_url, picked)
             asyncio.run(demo.connect())
             print(f"http://127.0.0.1:{page.getsockname()[1]} shows {demo.name} (Ctrl-C ends it)", flush=True)
             # Whoever is still being answered is not waited for.
