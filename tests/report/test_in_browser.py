@@ -31,7 +31,7 @@ FAULTS = """() => {
 
 def drawn(chart: Chart) -> Drawn:
     """A chart of one pixel: it fills its place."""
-    pixel = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
+    pixel = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
     return Drawn(chart, dict.fromkeys(("wide_light", "wide_dark", "narrow_light", "narrow_dark"), pixel), b"")
 
 
