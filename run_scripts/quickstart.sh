@@ -89,7 +89,9 @@ every step      $OUTPUT_DIR/metrics.jsonl
 every rollout   $OUTPUT_DIR/rollouts/<step>.jsonl (policy and judge rows)
 summary         $OUTPUT_DIR/summary.json
 
-Watch it answer and judge itself:
+Watch it answer and judge itself, on a page or here:
+DEVICE=$DEVICE bash run_scripts/demo.sh $OUTPUT_DIR/trained_model --templates pkg://spark_verl.digits/templates \\
+    --benchmark $OUTPUT_DIR/data/test.parquet
 DEVICE=$DEVICE MODEL=$OUTPUT_DIR/trained_model bash run_scripts/ask.sh --templates pkg://spark_verl.digits/templates \\
     --image $OUTPUT_DIR/data/example.png "$(cat "$OUTPUT_DIR/data/example.txt")"
 DONE

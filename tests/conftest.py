@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,21 @@ def processor(model_folder):
     from transformers import AutoProcessor
 
     return AutoProcessor.from_pretrained(model_folder)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window, driven by playwright; ``SPARK_BROWSER`` names another one than that in PATH.
+
+    Not for a whole session: while it runs, asyncio has a loop in this thread, and other tests want one of their own.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra test)")
+    names = (os.environ.get("SPARK_BROWSER", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(
+            "there is no Chromium on this machine (Debian: apt-get install chromium), or name it in SPARK_BROWSER"
+        )
+    with playwright.sync_playwright() as started:
+        with started.chromium.launch(executable_path=found) as browser:
+            yield browser

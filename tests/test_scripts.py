@@ -27,6 +27,8 @@ CASES = {
     "ask.sh cpu": (["question"], {"DEVICE": "cpu", "MODEL": "m"}),
     "audit.sh": (["model", "data.parquet"], {"DEVICE": "cpu"}),
     "audit.sh gpu": (["model", "data.parquet"], {}),
+    "demo.sh": (["model"], {"DEVICE": "cpu"}),
+    "demo.sh gpu": (["--base-url", "http://127.0.0.1:8000/v1"], {}),
     "evaluate.sh": (["model"], {"DEVICE": "cpu"}),
     "evaluate.sh gpu": (["model"], {}),
     "gpu_check.sh": (["--size", "tiny"], {}),

@@ -14,6 +14,7 @@ A question goes through these modules in this order; none imports one that stand
 ``runner.py``         what is left to ask; many questions at a time
 ``figures.py``        accuracies, costs, equal tokens; figures as text
 ``judge_quality.py``  verdicts, position bias, calibration, own answers, with pictures
-``__main__.py``       the command; ``ask.py``: one question, shown while it is answered
+``__main__.py``       the command
+``walk.py``           one question from answer to reflection; ``ask.py``: shown in the terminal while it is answered
 ====================  ================================================================================================
 """

@@ -23,8 +23,9 @@ from spark_verl.evaluation.benchmarks.source import Rows
 from spark_verl.evaluation.connection import Parser
 from spark_verl.evaluation.judging import Prompts
 from spark_verl.evaluation.question import Question
-from spark_verl.evaluation.session import Session
-from spark_verl.reward import parse_judgement
+from spark_verl.evaluation.session import Sample, Session
+from spark_verl.evaluation.walk import Begun, Ended, Judged, walk
+from spark_verl.vocabulary import Objective
 
 
 def parser() -> Parser:
@@ -47,32 +48,30 @@ async def ask(options: argparse.Namespace, prompts: Prompts, base_url: str) -> N
     question = Question(options.question, "ask", [{"role": "user", "content": content}], ground_truth=None)
     async with connection.connected(options, prompts, base_url, _show) as (context, _):
         session = Session(context, Benchmark(Rows([], "the command line")), question)
-        _heading("answer")
-        await session.answers(1)
-        _heading("judgement: is it right?")
-        judgement = await session.judge(0)
-        if judgement is None:
-            print("\n(no answer, so nothing to judge)")
-            return
-        verdict = parse_judgement(judgement.completion.text, prompts.label_form)
-        how_sure = "" if judgement.p_right is None else f", P(right) = {judgement.p_right:.3f}"
-        print(f"\n→ {verdict or 'no verdict that could be read'}{how_sure}")
-        if judgement.says_right is not False and not options.always_reflect:
-            print("→ the answer stands" + ("" if verdict else ": an unreadable judgement is no objection"))
-            return
-        _heading("reflection")
-        await session.reflect(0)
-        before, after = (sample.answer or "no answer" for sample in session.samples)
-        print(f"\n→ {before} became {after}")
+        await walk(session, _tell, always_reflect=options.always_reflect)
 
 
 def _show(text: str) -> None:
     print(text, end="", flush=True)
 
 
-def _heading(text: str) -> None:
-    line = f"── {text} ──"
-    print(f"\n\033[1m{line}\033[0m" if sys.stdout.isatty() else f"\n{line}", flush=True)
+_HEADINGS = {
+    Objective.POLICY: "answer",
+    Objective.POINTWISE: "judgement: is it right?",
+    Objective.REFLECTION: "reflection",
+}
+
+
+def _tell(event: Begun | Sample | Judged | Ended) -> None:
+    if isinstance(event, Begun):
+        line = f"── {_HEADINGS[event.objective]} ──"
+        print(f"\n\033[1m{line}\033[0m" if sys.stdout.isatty() else f"\n{line}", flush=True)
+    elif isinstance(event, Judged):
+        p_right = event.judgement.p_right
+        how_sure = "" if p_right is None else f", P(right) = {p_right:.3f}"
+        print(f"\n→ {event.verdict or 'no verdict that could be read'}{how_sure}")
+    elif isinstance(event, Ended):
+        print(f"\n→ {event.why}")
 
 
 def command(arguments: Sequence[str] | None = None) -> int:

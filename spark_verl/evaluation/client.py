@@ -198,9 +198,12 @@ class Client:
         if self._show is None:
             return await self.openai.chat.completions.create(**request)
         async with self.openai.chat.completions.stream(**request) as stream:
+            event = None
             async for event in stream:
                 if event.type == "content.delta":
                     self._show(event.delta)
+            if event is None:
+                raise ValueError(f"{self.base_url} answered with nothing where a stream was asked for")
             return await stream.get_final_completion()
 
 

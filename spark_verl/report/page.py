@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from spark_verl.report import cost, judging, learning, rewards
 from spark_verl.report.counters import counters
@@ -40,6 +41,8 @@ PARTS = (
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 _DIRECTION = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Where a path or the name of an option or a metric may go on in the next line; a number stays whole.
+_BREAK = re.compile(r"[/_]|(?<=[^\W\d])[.,=]")
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,14 @@ def clean(text: Any) -> str:
     return _DIRECTION.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
 
 
+def breakable(text: Any) -> Markup:
+    """Text, cleaned and escaped, whose long names may be broken between their parts, not within words."""
+    return Markup(_BREAK.sub(r"\g<0><wbr>", str(escape(clean(text)))))
+
+
 def environment() -> Environment:
     """The template environment: everything that is put in is cleaned and escaped."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("spark_verl.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -76,6 +84,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
     )
+    made.filters["breakable"] = breakable
+    return made
 
 
 def build(runs: Sequence[Run], draw: Callable[[Chart], Drawn] = render, name: str = "report") -> Page:

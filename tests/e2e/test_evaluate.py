@@ -12,7 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from starlette.testclient import TestClient
 
+from spark_verl.demo import __main__ as demo
+from spark_verl.demo.app import Demo
+from spark_verl.evaluation import connection
 from spark_verl.evaluation.results import read_results
 from spark_verl.evaluation.strategies import STRATEGIES
 
@@ -39,6 +43,17 @@ def start(model_folder: str, data_folder: Path, output: Path) -> subprocess.Pope
         )
 
 
+def ask_on_the_page(model_folder: str, data_folder: Path, vllm: list[str]) -> list[dict]:
+    """What the demo's server says about one question, beside the evaluation and with its vLLM."""
+    url = f"http://127.0.0.1:{vllm[vllm.index('--port') + 1]}/v1"
+    command = ["--base-url", url, "--tokenizer", model_folder, "--templates", "pkg://spark_verl.digits/templates"]
+    options = demo.parser().parse_args([*command, "--benchmark", f"{data_folder}/test.parquet", "--max_tokens", "64"])
+    page = Demo(options, connection.prepare(options), url, demo.examples(options))
+    client = TestClient(page.app(), base_url="http://127.0.0.1")
+    response = client.post("/ask", json={"question": "?", "example": 0, "always_reflect": True})
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
 def lines(file: Path) -> int:
     return file.read_bytes().count(b"\n") if file.exists() else 0
 
@@ -49,12 +64,22 @@ def test_every_strategy_killed_and_resumed(model_folder, data_folder, tmp_path):
 
     first = start(model_folder, data_folder, output)
     deadline = time.monotonic() + LIMIT_S
-    while lines(results) < 30:
+    asked: list[dict] = []
+    while lines(results) < 30 or not asked:
+        family = psutil.Process(first.pid).children(recursive=True)
+        if lines(results) > 1 and not asked:
+            vllm = next(command for member in family if "vllm_serve" in " ".join(command := member.cmdline()))
+            asked = ask_on_the_page(model_folder, data_folder, vllm)
         assert first.poll() is None, f"ended too early:\n{log.read_text()[-4000:]}"
         assert time.monotonic() < deadline, f"too slow:\n{log.read_text()[-4000:]}"
         time.sleep(0.1)
     family = psutil.Process(first.pid).children(recursive=True)
     assert any("vllm_serve" in " ".join(member.cmdline()) for member in family)
+    kinds = [event["kind"] for event in asked]
+    judged = next(event for event in asked if event["kind"] == "judged")
+    assert kinds.count("sample") == 2 and kinds[-1] == "ended" and "text" in kinds, asked[-1]
+    assert judged["p_right"] is None or 0 <= judged["p_right"] <= 1
+    assert isinstance(next(event for event in asked if event["kind"] == "sample")["right"], bool)
     first.send_signal(signal.SIGKILL)
     first.wait()
     # Nobody could stop the server politely; it has to notice by itself that it is not needed any more.

@@ -65,8 +65,8 @@ class Structure(HTMLParser):
         self.oddities.append(f"declaration {data[:50]}")
 
     def shape(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Elements and the names of their attributes."""
-        return [(tag, tuple(name for name, _ in attrs)) for tag, attrs in self.elements]
+        """Elements and the names of their attributes; without the places where a name may be broken."""
+        return [(tag, tuple(name for name, _ in attrs)) for tag, attrs in self.elements if tag != "wbr"]
 
     def values(self, name: str) -> list[str]:
         """Values of an attribute anywhere."""
