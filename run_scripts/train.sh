@@ -3,6 +3,7 @@
 #
 #   bash run_scripts/train.sh RECIPE [Hydra overrides]      RECIPE: a name in recipes/, or a path to a YAML file
 #   bash run_scripts/train.sh spark_vl_7b actor_rollout_ref.rollout.n=16
+#   bash run_scripts/train.sh spark_vl_7b +preset=paper     the settings of the paper's own code (docs/method.md)
 #
 #   DRY_RUN=1    check everything, print the resolved config and the memory and token budget; no Ray, no GPU
 #   GPU_MEMORY_GB=80    for the budget

@@ -59,12 +59,13 @@ def remove_instructions(text: str) -> str:
             return text
 
 
-def build_prompt(question: str, images: int) -> str:
+def build_prompt(question: str, images: int, free: bool = False) -> str:
     """The user's turn: placeholders, question, our instruction.
 
     Args:
         question: As the data set has it, with or without placeholders and instructions.
         images: Number of images. Placeholders that are missing are put in front.
+        free: Leave instructions as they are, and add none.
 
     Returns:
         A text with ``images`` placeholders that ends with :data:`INSTRUCTION`, which stands in it once.
@@ -73,7 +74,7 @@ def build_prompt(question: str, images: int) -> str:
         RowError: There are more placeholders than images, nothing but placeholders, or something in the question that
             verl or the tokenizer would take for more than text.
     """
-    question = remove_instructions(question)
+    question = question.strip() if free else remove_instructions(question)
     if not question.replace(IMAGE, "").strip():
         raise RowError("empty_question")
     if found := _OTHER_MEDIA.search(question):
@@ -85,7 +86,7 @@ def build_prompt(question: str, images: int) -> str:
         raise RowError("placeholder_mismatch", f"{question.count(IMAGE)} placeholders for {images} images")
     if missing:
         question = f"{IMAGE * missing}\n{question}"
-    return f"{question}\n{INSTRUCTION}"
+    return question if free else f"{question}\n{INSTRUCTION}"
 
 
 def find_choices(question: str) -> list[str]:

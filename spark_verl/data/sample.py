@@ -66,6 +66,8 @@ class Sample:
         pass_rate_32b: The same of a 32B model.
         max_pixels: A limit that the record itself states for its images.
         data_source: Instead of the program's, for a collection whose parts are reported apart.
+        free: The response itself is what a reward function checks: the prompt stays as it is, and so does the answer,
+            the text that the function takes as its ground truth.
     """
 
     question: str
@@ -79,6 +81,7 @@ class Sample:
     pass_rate_32b: float | None = None
     max_pixels: int | None = None
     data_source: str | None = None
+    free: bool = False
 
 
 def build_row(
@@ -107,9 +110,12 @@ def build_row(
     Raises:
         RowError: The sample cannot be used. Text is checked before any image is read.
     """
-    prompt = build_prompt(sample.question, len(sample.images))
-    truth = ground_truth(sample.answer) if labelled else _hidden_truth(sample.answer)
-    system = remove_instructions(sample.system)
+    prompt = build_prompt(sample.question, len(sample.images), free=sample.free)
+    if sample.free:
+        truth, system = sample.answer, sample.system
+    else:
+        truth = ground_truth(sample.answer) if labelled else _hidden_truth(sample.answer)
+        system = remove_instructions(sample.system)
     try:
         "".join((prompt, truth or "", system, sample.id, sample.kind, sample.source, data_source)).encode()
     except UnicodeEncodeError as error:  # JSON can have one half of a surrogate pair; parquet and tokenizers cannot
@@ -119,7 +125,7 @@ def build_row(
         "data_source": data_source,
         "prompt": [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": prompt}],
         "images": [prepare_image(image, images, limit, done) for image in sample.images],
-        "ability": "math",
+        "ability": "instructions" if sample.free else "math",
         "reward_model": {"style": "rule", "ground_truth": truth if labelled else None},
         "extra_info": {
             "split": split,
@@ -128,7 +134,7 @@ def build_row(
             "id": sample.id,
             "kind": sample.kind,
             "source": sample.source,
-            "choices": _choices(prompt, truth),
+            "choices": [] if sample.free else _choices(prompt, truth),
             "pass_rate_7b": sample.pass_rate_7b,
             "pass_rate_32b": sample.pass_rate_32b,
         },

@@ -26,7 +26,7 @@ from spark_verl.evaluation import benchmarks as registry
 from spark_verl.evaluation import connection, figures, judge_quality
 from spark_verl.evaluation.connection import COUNT, Options, Parser
 from spark_verl.evaluation.judging import Prompts
-from spark_verl.evaluation.results import ResultsFile, open_results, read_results
+from spark_verl.evaluation.results import Measured, ResultsFile, open_results, read_results
 from spark_verl.evaluation.runner import Todo, left_to_do, run
 from spark_verl.evaluation.strategies import ACCEPTANCE, STRATEGIES, Strategy, chosen
 
@@ -47,7 +47,9 @@ def parser() -> Parser:
     """The command line."""
     new = Parser(
         prog="python -m spark_verl.evaluation",
-        description="Evaluate a model on benchmarks, with strategies that spend more tokens per question.",
+        description="Evaluate a model on benchmarks, with strategies that spend more tokens per question. "
+        "@FILE stands for the options in a file.",
+        fromfile_prefix_chars="@",
     )
     add = new.add_argument
     add("model", nargs="?", help="model folder or hub id, served with vLLM")
@@ -91,7 +93,8 @@ def open_benchmarks(options: argparse.Namespace) -> dict[str, registry.Benchmark
 
 def measured(options: argparse.Namespace, strategies: Sequence[Strategy]) -> dict[str, dict[str, Any]]:
     """Everything that decides what is measured, as far as it is known before the model is asked."""
-    common = {name: getattr(options, name) for name in ("temperature", "top_p", "judge_temperature", "seed")}
+    names = ("temperature", "top_p", "repetition_penalty", "judge_temperature", "seed")
+    common = {name: getattr(options, name) for name in names}
     if options.model:
         folder = Path(options.model)
         common["model"] = str(folder.resolve()) if folder.exists() else options.model
@@ -149,6 +152,16 @@ def ask_what_is_left(
     return sum(map(len, todo.values())) - failed, resumed, failed
 
 
+def asked_with(header: Measured) -> str:
+    """The options that decide what was measured, in two lines for people."""
+    common = ", ".join(f"{name} {value}" for name, value in header["common"].items() if name != "model")
+    own = {name: values for name, values in header["strategies"].items() if values}
+    strategies = "; ".join(
+        f"{name}: {', '.join(f'{k} {v}' for k, v in values.items())}" for name, values in own.items()
+    )
+    return f"Asked with {common}.\n" + (f"Of these strategies alone: {strategies}.\n" if strategies else "")
+
+
 def write_report(options: argparse.Namespace, opened: dict[str, registry.Benchmark]) -> str:
     """Write ``report.json``, ``report.md`` and the judge's pictures; the text of ``report.md``."""
     output: Path = options.output
@@ -159,6 +172,7 @@ def write_report(options: argparse.Namespace, opened: dict[str, registry.Benchma
         questions = max(strategy["questions"] for strategy in strategies.values())
         text += f"## {label} ({questions} questions)\n\n{figures.table(strategies)}\n\n"
     text += "Accuracies and rates in %, tokens (prompt and completion) and seconds per question.\n"
+    text += f"\n{asked_with(header)}"
     judged = judge_quality.from_results(records)
     judges = judge_quality.report(judged)
     if judges:

@@ -41,6 +41,7 @@ class Sampling:
     temperature: float = 1.0
     max_tokens: int = 2048
     top_p: float = 1.0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class Client:
         max_tokens: int,
         seed: int,
         top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
         logprobs: bool = False,
     ) -> Completion:
         """Sample one response.
@@ -139,6 +141,7 @@ class Client:
         Args:
             messages: As in :class:`spark_verl.evaluation.question.Question`.
             temperature, max_tokens, top_p: Sampling options.
+            repetition_penalty: vLLM's, no part of the OpenAI protocol; sent only where it is not 1.
             seed: A server with per-request seeds (vLLM) gives the same response to the same seed.
             logprobs: Ask for :data:`TOP_LOGPROBS` alternatives of every token.
 
@@ -155,6 +158,8 @@ class Client:
             "top_p": top_p,
             "seed": seed,
         }
+        if repetition_penalty != 1.0:
+            request["extra_body"] = {"repetition_penalty": repetition_penalty}
         if logprobs:
             request |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         async with self._slots:

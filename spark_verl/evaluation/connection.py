@@ -28,10 +28,17 @@ Options = Sequence[tuple[str, Callable[[str], Any] | tuple[str, ...], Any, str]]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are raised, in one line, instead of printed after the usage."""
+    """A parser whose errors are raised, in one line, instead of printed after the usage.
+
+    With ``fromfile_prefix_chars="@"``, ``@FILE`` stands for the options in a file, which may have comments.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """The options in a line of a file, read as a shell reads them."""
+        return shlex.split(arg_line, comments=True)
 
     def error(self, message: str) -> NoReturn:
         """Raise an error of one line."""
@@ -62,6 +69,7 @@ def number(kind: type[int] | type[float], allowed: Allowed) -> Callable[[str], f
 COUNT = number(int, at_least(1))
 _FORMS = tuple(form.value for form in LabelForm if form.labels)
 _TEMPERATURE = number(float, Allowed("be between 0 and 2", lambda value: 0 <= value <= 2))
+_PENALTY = number(float, Allowed("be above 0 and at most 2", lambda value: 0 < value <= 2))
 _NUCLEUS = number(float, Allowed("be above 0 and at most 1", lambda value: 0 < value <= 1))
 _SECONDS = number(float, POSITIVE)
 
@@ -78,6 +86,7 @@ SERVER: Options = (
 ASKING: Options = (
     ("--temperature", _TEMPERATURE, 1.0, "of answers and reflections"),
     ("--top_p", _NUCLEUS, 1.0, "of answers and reflections"),
+    ("--repetition_penalty", _PENALTY, 1.0, "of all responses, as vLLM has it; 1 for none"),
     ("--max_tokens", COUNT, 2048, "of a response; at most half of the context"),
     ("--judge_temperature", _TEMPERATURE, 0.0, "of judgements"),
     ("--seed", int, 0, "of sampling, templates and bootstrap"),
@@ -169,8 +178,9 @@ async def connected(
         # The other half of the context is for the question and what a judge is shown.
         context_length = getattr(model, "max_model_len", None) or 2 * options.max_tokens
         limit = min(options.max_tokens, context_length // 2)
-        sampling, judging = (options.temperature, limit, options.top_p), (options.judge_temperature, limit)
-        yield Context(client, prompts, Sampling(*sampling), Sampling(*judging)), model
+        shared = {"max_tokens": limit, "repetition_penalty": options.repetition_penalty}
+        sampling = Sampling(options.temperature, top_p=options.top_p, **shared)
+        yield Context(client, prompts, sampling, Sampling(options.judge_temperature, **shared)), model
     finally:
         await client.close()
 

@@ -1,6 +1,6 @@
 """The shipped scripts, run as on a GPU node, with ``DEVICE=cpu`` and small models: two real steps each.
 
-Vision-language with all weights on what ``virl39k.py`` makes, vision-language with LoRA, text only on what
+Qwen2.5-VL with all weights and Qwen3-VL on what ``virl39k.py`` makes, Qwen2.5-VL with LoRA, Qwen2.5 for text on what
 ``text_math.py`` makes; then their checkpoints as Hugging Face folders.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import small_models
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
@@ -114,25 +115,7 @@ def lora_run(script_run, model_folder, data_folder):
 
 @pytest.fixture(scope="module")
 def text_model(tmp_path_factory, model_folder) -> str:
-    """A Qwen2.5 without vision and without knowledge, with the digits model's tokenizer."""
-    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
-
-    folder = tmp_path_factory.mktemp("text_model")
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+    return small_models.save_qwen2(tmp_path_factory.mktemp("text_model"), model_folder)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +128,14 @@ def text_run(script_run, text_model, tmp_path_factory):
     return script_run("spark_7b.sh", text_model, rows, "actor_rollout_ref.model.use_fused_kernels=true")
 
 
-@pytest.mark.parametrize("which", ["vision_language_run", "lora_run", "text_run"])
+@pytest.fixture(scope="module")
+def qwen3_vl_run(script_run, tmp_path_factory, model_folder, virl_rows):
+    model = small_models.save_qwen3_vl(tmp_path_factory.mktemp("qwen3_vl"), model_folder)
+    # Fused kernels as on a GPU: Qwen3-VL has its own in verl.
+    return script_run("spark_vl_7b.sh", model, virl_rows, "actor_rollout_ref.model.use_fused_kernels=true")
+
+
+@pytest.mark.parametrize("which", ["vision_language_run", "lora_run", "text_run", "qwen3_vl_run"])
 def test_two_steps_with_all_objectives(request, which):
     run = request.getfixturevalue(which)
     assert sorted(run.metrics) == [1, 2]

@@ -14,6 +14,7 @@ from rule_server import Reply, RuleServer
 from spark_verl.evaluation.__main__ import main
 from spark_verl.evaluation.results import open_results, read_results
 
+PAPER = Path(__file__).resolve().parents[2] / "recipes/paper_evaluation.args"
 SUM = re.compile(r"(\d+)\+\1=\?")
 
 
@@ -79,6 +80,39 @@ def test_a_whole_run_and_again(data, tmp_path, capsys):
     assert (tmp_path / "out/reliability.png").exists() and (tmp_path / "out/own_answers_sums.png").exists()
 
 
+def test_the_papers_options(tmp_path):
+    """One sum, at first always wrong: two greedy reflections with a repetition penalty, and a penalty for all."""
+
+    def rule(request: dict) -> Reply:
+        if "<candidate>" in request["text"]:
+            return Reply("\\boxed{No}", 0.1)
+        return Reply("\\boxed{3}" if "<attempt>" not in request["text"] else "\\boxed{2}")
+
+    data = write_sums(tmp_path / "sums.parquet", 1)
+    limited = ("--limit", "1")
+    with RuleServer(rule) as server:
+        assert main(command(server, data, tmp_path, *limited, f"@{PAPER}", "--max_tokens", "64")) == 0
+        asked = server.requests
+        assert {
+            (request["temperature"], request["repetition_penalty"], request["max_tokens"]) for request in asked
+        } == {(0.0, 1.05, 64)}, "what stands after the file wins over it"
+        # single's answer is majority's, too; reflect adds judgement, reflection, judgement, reflection
+        assert len(asked) == 5
+    header, records = read_results(tmp_path / "out/results.jsonl")
+    assert [record["strategy"] for record in records] == ["single", "majority", "reflect"]
+    assert [sample["kind"] for sample in records[-1]["samples"]] == ["answer", "reflection", "reflection"]
+    assert header["common"]["repetition_penalty"] == 1.05 and header["strategies"]["reflect"]["rounds"] == 2
+    report = (tmp_path / "out/report.md").read_text()
+    assert "repetition_penalty 1.05" in report and "reflect: rounds 2, accept always" in report
+    assert json.loads((tmp_path / "out/report.json").read_text())["options"] == header
+
+
+def test_without_a_penalty_none_is_sent(data, tmp_path):
+    with RuleServer(solve) as server:
+        assert main(command(server, data, tmp_path)) == 0
+        assert not any("repetition_penalty" in request for request in server.requests)
+
+
 @pytest.mark.parametrize("fault", ["500", "hang", "torn", "400"])
 def test_failures_are_counted_and_tried_again(data, tmp_path, capsys, fault):
     def rule(request):
@@ -123,6 +157,8 @@ def test_a_server_that_is_gone_stops_the_run(tmp_path, capsys, strategy):
         (["--temperature", "nan"], "--temperature: must be between 0 and 2, got nan"),
         (["--judge_temperature", "3"], "--judge_temperature: must be between 0 and 2"),
         (["--max_tokens", "0"], "--max_tokens: must be at least 1"),
+        (["--repetition_penalty", "0"], "--repetition_penalty: must be above 0 and at most 2"),
+        (["--benchmark", "x", "@nowhere.args"], "No such file or directory: 'nowhere.args'"),
         (["--top_p", "0"], "--top_p: must be above 0 and at most 1"),
         (["--concurrency", "0"], "--concurrency: must be at least 1"),
         (["--gpus", "0"], "--gpus: must be at least 1"),
@@ -179,6 +215,7 @@ def test_a_complete_evaluation_starts_no_server(never, model, data, tmp_path, ca
     [
         (["--seed", "1"], "seed was 0 and is 1"),
         (["--max_tokens", "9"], "max_tokens was 2048 and is 9"),
+        (["--repetition_penalty", "1.05"], "repetition_penalty was 1.0 and is 1.05"),
         (["--benchmark", "BESIDE/other.parquet"], "other.parquet: neither|other.parquet does not exist"),
         (["--templates", "/nowhere"], "template folder '/nowhere' not found"),
         (["--tokenizer", "/nowhere"], "/nowhere has no tokenizer that can be loaded"),

@@ -174,3 +174,59 @@ def write_math(folder: Path, picture: Picture) -> list[str]:
         ]
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, records)))
     return ["--dataset", "math"]
+
+
+RLVR_ARGUMENTS = (
+    *("N", "quantifier", "end_phrase", "keyword_list", "word", "forbidden_words", "letter", "i", "first_word"),
+    *("postscript_marker", "options", "section_splitter", "original_prompt", "language"),
+)
+
+
+def rlvr_truth(function: str, **arguments: Any) -> str:
+    """A ground truth of allenai/RLVR-IFeval: all functions' arguments, null where they are not its own."""
+    return json.dumps({"func_name": function, **dict.fromkeys(RLVR_ARGUMENTS), **arguments})
+
+
+def write_rlvr_ifeval(folder: Path, picture: Picture) -> list[str]:
+    """allenai/RLVR-IFeval: a turn, a function by its name; one record with a function that there is not."""
+    truths = [
+        rlvr_truth("verify_keyword_frequency", word="tide", N=2),
+        rlvr_truth("validate_choice", options="yes/no/maybe"),
+        rlvr_truth("validate_lowercase"),
+        rlvr_truth("validate_nothing"),
+        rlvr_truth("verify_sentence_constraint", N=3, quantifier="at least"),
+    ]
+    records = [
+        {
+            "messages": [{"role": "user", "content": f"Write {n} lines. Let's think step by step."}],
+            "ground_truth": found,
+            "dataset": "ifeval",
+            "constraint_type": "Some",
+            "constraint": "In your response ...",
+        }
+        for n, found in enumerate(truths)
+    ]
+    store(folder / "data" / "train-00000-of-00001.parquet", records)
+    return []
+
+
+def write_ifeval(folder: Path, picture: Picture) -> list[str]:
+    """google/IFEval: JSON lines, names and arguments beside each other."""
+    records = [
+        {
+            "key": 1000,
+            "prompt": "Write a summary with 3 highlights and no commas.",
+            "instruction_id_list": ["punctuation:no_comma", "detectable_format:number_highlighted_sections"],
+            "kwargs": [{}, {"num_highlights": 3}],
+        },
+        {
+            "key": 1001,
+            "prompt": "Answer in 40 words.",
+            "instruction_id_list": ["length_constraints:number_words"],
+            "kwargs": [{"relation": "less than", "num_words": 40, "keywords": None}],
+        },
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (folder / "ifeval_input_data.jsonl").write_text(text)
+    return ["--dataset", "ifeval"]
