@@ -17,6 +17,9 @@ from spark_verl.runs.course import MIN_STEPS, Course
 from spark_verl.runs.metrics import Metrics, read
 from spark_verl.vocabulary import JUDGE_OBJECTIVES, Objective
 
+DOCS_MARK = "from spark_verl/runs/advice.py: change it there. -->"
+"""What stands above the table in ``docs/metrics.md``."""
+
 MIN_PROMPTS = 50
 """With fewer judge prompts in the last third nothing is said about shares of labels."""
 
@@ -324,3 +327,20 @@ def table(advice: list[Advice]) -> str:
 def of_file(path: Path) -> str:
     """The :func:`table` of a log; "" where there is none, as with another logger or on another machine."""
     return table(advise(read(path))) if path.is_file() else ""
+
+
+def as_markdown() -> str:
+    """The rules as the table of ``docs/metrics.md``."""
+    rows = [f"| {rule.topic} | {rule.when} | {rule.remedy} |" for rule in RULES]
+    return "\n".join(["| about | seen when | what to do |", "|---|---|---|", *rows]) + "\n"
+
+
+def main() -> None:
+    """Write the table into the docs of this checkout."""
+    docs = Path(__file__).parents[2] / "docs" / "metrics.md"
+    head, mark, _ = docs.read_text(encoding="utf-8").partition(DOCS_MARK)
+    docs.write_text(f"{head}{mark}\n\n{as_markdown()}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
