@@ -42,7 +42,7 @@ def texts(path: Path) -> list[str]:
 
 def says(text: str, message: str) -> bool:
     """Whether a text has the parts of a message in their order, and nothing but what differs between them."""
-    parts = [re.escape(part) for part in message.split("…")]
+    parts = [re.escape(part.strip()) for part in message.split("…")]
     return re.search(r"\0?.*?\0?".join(parts), text, re.S) is not None
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ PARTS = ("mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs")
 
 def build(checkout: Path, site: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(site)]
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
 
 
@@ -54,44 +53,34 @@ def test_the_readme_is_the_first_page_and_its_links_lead_to_pages(site):
     assert 'src="pictures/loop.svg"' in text and "docs/" not in "".join(re.findall(r'href="([^"]*)"', text))
 
 
-def _append(page: str, text: str) -> Callable[[Path], None]:
-    def change(checkout: Path) -> None:
-        with (checkout / page).open("a", encoding="utf-8") as file:
-            file.write(f"\n{text}\n")
-
-    return change
-
-
-BROKEN = {
-    "a page that is not there": (_append("docs/gpu.md", "[x](nowhere.md)"), "nowhere.md"),
-    "a page that the README misspells": (_append("README.md", "[x](docs/quickstarts.md)"), "quickstarts.md"),
-    "a heading that is not there": (_append("docs/gpu.md", "[x](method.md#no-such-heading)"), "no-such-heading"),
-    "a source file that is not there": (_append("docs/gpu.md", "[x](../spark_verl/nowhere.py)"), "nowhere.py"),
-    "a picture that is not there": (_append("README.md", "![x](docs/pictures/nothing.png)"), "nothing.png"),
-    "a page that nothing leads to": (
-        lambda checkout: (checkout / "docs" / "lost.md").write_text("# Lost\n"),
-        "lost.md",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BROKEN)
-def test_what_is_broken_is_named(case, tmp_path):
-    change, name = BROKEN[case]
+def checkout(folder: Path, **appended: str) -> Path:
+    """A copy of what the site is made of, with text at the end of some pages (``docs__gpu`` is docs/gpu.md)."""
     for part in PARTS:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, tmp_path / part)
-    change(tmp_path)
-    done = build(tmp_path, tmp_path / "site")
-    assert done.returncode != 0 and name in done.stderr, done.stderr
+        copy(ROOT / part, folder / part)
+    for name, text in appended.items():
+        with (folder / f"{name.replace('__', '/')}.md").open("a", encoding="utf-8") as file:
+            file.write(f"\n{text}\n")
+    return folder
+
+
+def test_what_is_broken_is_named(tmp_path):
+    broken = checkout(
+        tmp_path,
+        README="[x](docs/quickstarts.md) ![x](docs/pictures/nothing.png)",
+        docs__gpu="[x](nowhere.md) [x](method.md#no-such-heading) [x](../spark_verl/nowhere.py)",
+        docs__lost="# A page that nothing leads to",
+    )
+    done = build(broken, tmp_path / "site")
+    assert done.returncode != 0
+    for name in ("quickstarts.md", "nothing.png", "nowhere.md", "#no-such-heading", "nowhere.py", "lost.md"):
+        assert re.search(rf"WARNING .*{re.escape(name)}|^ *- {re.escape(name)}", done.stderr, re.M), name
 
 
 def test_links_to_source_files_are_for_github(tmp_path):
-    for part in (*PARTS, "Dockerfile"):
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-        copy(ROOT / part, tmp_path / part)
-    _append("docs/gpu.md", "see [the `Dockerfile`](../Dockerfile), as in\n\n```\n[x](../Dockerfile)\n```")(tmp_path)
-    done = build(tmp_path, tmp_path / "site")
+    (tmp_path / "Dockerfile").touch()
+    text = "see [the `Dockerfile`](../Dockerfile), as in\n\n```\n[x](../Dockerfile)\n```"
+    done = build(checkout(tmp_path, docs__gpu=text), tmp_path / "site")
     assert done.returncode == 0, done.stderr
-    text = (tmp_path / "site" / "gpu.html").read_text(encoding="utf-8")
-    assert "see the <code>Dockerfile</code>, as in" in text and "[x](../Dockerfile)" in text
+    shown = (tmp_path / "site" / "gpu.html").read_text(encoding="utf-8")
+    assert "see the <code>Dockerfile</code>, as in" in shown and "[x](../Dockerfile)" in shown
