@@ -72,13 +72,15 @@ def options_of(command: str) -> set[str] | None:
     module = re.search(r"python -m (spark_verl[\w.]*)", command)
     if module:
         place = ROOT / module[1].replace(".", "/")
-        files = place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")]
+        files = [*place.glob("*.py")] if place.is_dir() else [place.with_suffix(".py")]
     elif script and script[0] in PROGRAMS and PROGRAMS[script[0]]:
         files = [ROOT / script[0], *(ROOT / PROGRAMS[script[0]]).glob("*.py")]
     elif script and script[0].endswith(".py"):
         files = [ROOT / script[0], ROOT / "spark_verl/data/convert.py"]
     else:
         return None
+    if any("audit" in str(file) for file in files):
+        files += (ROOT / "spark_verl/evaluation").glob("*.py")  # how to ask a model is the same
     return {name for file in files for name in re.findall(r"[\"'](--[a-z][\w-]*)", file.read_text(encoding="utf-8"))}
 
 
@@ -130,7 +132,7 @@ def test_judge_data_example(tokenizer, capsys, monkeypatch):
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda name: tokenizer)
     exec(compile(block.text, str(block), "exec"), {"__name__": "example"})
     shown = capsys.readouterr().out
-    assert "pairwise" in shown and "reflection" in shown
+    assert shown.startswith(("pairwise ", "pointwise ")) and "\nreflection 4 2 + 2?" in shown
 
 
 def test_data_example(data_folder, tmp_path, monkeypatch):
