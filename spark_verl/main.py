@@ -32,6 +32,7 @@ from spark_verl.checks import budget, keys, rules
 from spark_verl.checks.architecture import known_shape
 from spark_verl.config import load_spark_config
 from spark_verl.options import brief
+from spark_verl.runs import advice
 from spark_verl.vocabulary import Supervision
 
 
@@ -243,6 +244,9 @@ def run(config: DictConfig) -> None:
             super().run(config)
 
     run_ppo(config, task_runner_class=ray.remote(num_cpus=1)(SparkTaskRunner))
+    # On another node's disk, or with another logger, there is nothing to read.
+    if found := advice.of_file(Path(os.environ.get(compat.METRICS_VARIABLE, ""))):
+        print(found)
 
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"

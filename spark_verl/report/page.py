@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from spark_verl.report import cost, judging, learning, rewards
+from spark_verl.report.attention import attention
 from spark_verl.report.counters import counters
 from spark_verl.report.frame import Run
 from spark_verl.report.gallery import gallery
@@ -24,6 +25,7 @@ from spark_verl.report.style import Chart, Drawn, render
 
 PARTS = (
     learning.before_after,
+    attention,
     learning.curves,
     judging.balance,
     judging.self_confirmation,

@@ -1,4 +1,4 @@
-"""``python -m spark_verl.runs.summary RUN_DIR``: what a run achieved, as a short table and as JSON.
+"""``python -m spark_verl.runs.summary RUN_DIR``: what a run achieved, as a short table and as JSON; and advice.
 
 Reads ``metrics.jsonl`` and nothing else, so it works on any run whose ``trainer.logger`` has ``file``.
 """
@@ -11,7 +11,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from spark_verl.runs.metrics import Steps, read_metrics
+from spark_verl.runs import advice
+from spark_verl.runs.metrics import Steps, read
 from spark_verl.runs.validation import QUANTITIES, validated
 
 
@@ -19,7 +20,7 @@ def summarize(steps: Steps) -> dict[str, Any]:
     """Steps, seconds, and every validated share at the first and the last validation.
 
     Args:
-        steps: As from :func:`spark_verl.runs.metrics.read_metrics`.
+        steps: As from :attr:`spark_verl.runs.metrics.Metrics.steps`.
     """
     trained = [data for data in steps.values() if "timing_s/step" in data]
     validations = [found for data in steps.values() if (found := validated(data))]
@@ -62,12 +63,15 @@ def main() -> None:
     parser.add_argument("--wall_s", type=float, help="seconds of the whole script, to be put into the summary")
     parser.add_argument("--seed", type=int, help="seed of the run, to be put into the summary")
     arguments = parser.parse_args()
-    summary = summarize(read_metrics(arguments.run_dir / "metrics.jsonl"))
+    log = read(arguments.run_dir / "metrics.jsonl")
+    summary = summarize(log.steps)
     for key in ("wall_s", "seed"):
         if getattr(arguments, key) is not None:
             summary[key] = getattr(arguments, key)
     (arguments.run_dir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     print(table(summary))
+    if found := advice.table(advice.advise(log)):
+        print(f"\n{found}")
 
 
 if __name__ == "__main__":

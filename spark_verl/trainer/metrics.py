@@ -5,6 +5,8 @@ Names: ``spark/policy/<metric>`` and ``spark/judge/<objective>/<metric>`` with
 - ``count``: rows, ``groups``: prompts;
 - ``acc``: mean verifier accuracy (for a judge: share of right verdicts, for reflection: share of right revisions);
 - ``parse_rate``: share of rows with a parsable answer or verdict;
+- ``cut_rate``: share of rows whose response is as long as it may be (verl's own ``response_length/clip_ratio`` is the
+  share of those as long as the longest of the batch);
 - ``zero_variance_rate``: share of groups whose rows all scored the same, hence teach nothing;
 - ``response_length/mean``: tokens;
 - over all judge rows ``spark/judge/age``: mean number of steps between the rollouts that are shown and this one;
@@ -17,21 +19,32 @@ Names: ``spark/policy/<metric>`` and ``spark/judge/<objective>/<metric>`` with
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
+from spark_verl.config import SparkConfig
 from spark_verl.rollout.tags import is_padding, row_of
 from spark_verl.trainer.batch import fetch, reward_infos, subset
-from spark_verl.vocabulary import POSITIVE_LABELS, Objective, Status, Supervision
+from spark_verl.vocabulary import JUDGE_OBJECTIVES, POSITIVE_LABELS, Objective, Status, Supervision
 
 
-def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
+def response_limits(config: DictConfig, spark: SparkConfig) -> dict[Objective, int]:
+    """Most tokens that a response may have, by objective."""
+    limit = config.data.max_response_length
+    own = {objective: spark.objective(objective).max_response_length for objective in JUDGE_OBJECTIVES}
+    return {Objective.POLICY: limit, **{objective: most or limit for objective, most in own.items()}}
+
+
+def row_metrics(batch: KVBatchMeta, limits: Mapping[Objective, int]) -> dict[str, float]:
     """Metrics of every role and objective in the batch; padding rows are ignored.
 
     Args:
         batch: All rows of a step, with their tags.
+        limits: See :func:`response_limits`.
     """
     # What an unlabelled row got is under spark/self_reward: it has no accuracy.
     seen = [not is_padding(tag) and row_of(tag).supervision is Supervision.LABELLED for tag in batch.tags]
@@ -49,7 +62,8 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for objective, members in rows.items():
         prefix = "spark/policy" if objective is Objective.POLICY else f"spark/judge/{objective}"
-        metrics.update({f"{prefix}/{name}": value for name, value in _objective_metrics(objective, members).items()})
+        found = _objective_metrics(objective, members, limits[objective])
+        metrics.update({f"{prefix}/{name}": value for name, value in found.items()})
     ages = [tag["global_steps"] - step for tag in real.tags if (step := row_of(tag).shown_step) is not None]
     if ages:
         metrics["spark/judge/age"] = float(np.mean(ages))
@@ -69,7 +83,7 @@ def row_metrics(batch: KVBatchMeta) -> dict[str, float]:
     return metrics
 
 
-def _objective_metrics(objective: Objective, rows: list[dict[str, Any]]) -> dict[str, float]:
+def _objective_metrics(objective: Objective, rows: list[dict[str, Any]], limit: int) -> dict[str, float]:
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["uid"]].append(row)
@@ -79,6 +93,7 @@ def _objective_metrics(objective: Objective, rows: list[dict[str, Any]]) -> dict
         "groups": len(groups),
         "acc": float(np.mean(accuracy)),
         "parse_rate": float(np.mean([row["info"].get("status") != Status.UNPARSABLE for row in rows])),
+        "cut_rate": float(np.mean([row["length"] >= limit for row in rows])),
         "zero_variance_rate": float(np.mean([len({r["score"] for r in group}) == 1 for group in groups.values()])),
         "response_length/mean": float(np.mean([row["length"] for row in rows])),
     }

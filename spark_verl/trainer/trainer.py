@@ -44,7 +44,7 @@ from spark_verl.trainer.alarm import SelfConfirmationAlarm
 from spark_verl.trainer.batch import spread_padding, subset
 from spark_verl.trainer.deferred import DeferredPrompts
 from spark_verl.trainer.dump import dump_rollouts
-from spark_verl.trainer.metrics import overall_metrics, row_metrics
+from spark_verl.trainer.metrics import overall_metrics, response_limits, row_metrics
 from spark_verl.trainer.mixture import MixtureSampler, NumberedDataset
 from spark_verl.trainer.self_rewarding import SelfRewarding
 from spark_verl.vocabulary import POLICY, Supervision
@@ -312,7 +312,7 @@ class SparkTrainer(PPOTrainerSync):
         """verl's metrics for the policy rows, ``spark/*`` for policy and judge rows, throughput for all of them."""
         policy = subset(batch, [row_of(tag) == POLICY for tag in batch.tags])
         super()._compute_metrics(policy if policy.keys else batch, metrics, timing_raw, global_steps, epoch)
-        metrics.update(row_metrics(batch))
+        metrics.update(row_metrics(batch, response_limits(self.config, self.spark)))
         metrics["spark/startup_seconds"] = self.startup_seconds
         metrics["spark/leaked_keys"] = self._leaked_keys
         if self.spark.enable:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from metric_docs import undocumented
 
 from spark_verl.report.frame import Run as ReportRun
 from spark_verl.report.page import build
@@ -54,6 +55,7 @@ def test_every_step_has_its_kinds(run):
     assert kinds[0].count(Supervision.AUDIT) >= 3 and Supervision.UNLABELLED not in kinds[0]
     assert all(step.count(Supervision.UNLABELLED) == 3 for step in kinds[1:])
     for step, metrics in run.metrics.items():
+        assert undocumented(metrics) == [], "docs/metrics.md has an entry for each"
         assert metrics["spark/self_reward/groups"] == kinds[step - 1].count(Supervision.UNLABELLED)
         assert metrics["spark/leaked_keys"] == 0
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from metric_docs import undocumented
 
 from spark_verl.judge.text import Sanitizer
 
@@ -127,6 +128,10 @@ def test_verl_metrics_are_the_policys_and_spark_metrics_tell_objectives_apart(sp
         # Time and tokens are those of all rows.
         per_token = 1000 * metrics["timing_s/update_actor"] / metrics["perf/total_num_tokens"]
         assert metrics["timing_per_token_ms/update_actor"] == pytest.approx(per_token)
+
+
+def test_every_metric_has_an_entry_in_the_docs(spark_run):
+    assert undocumented({name for step in STEPS for name in spark_run.metrics[step]}) == []
 
 
 def test_the_balance_controller_saw_every_group(spark_run):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
 
+from spark_verl.config import SparkConfig
+from spark_verl.config.schema import PairwiseConfig
 from spark_verl.rollout.tags import put_row
 from spark_verl.trainer import batch as batch_module
 from spark_verl.trainer import metrics
@@ -13,6 +16,8 @@ from spark_verl.vocabulary import POLICY, LabelForm, Objective, RowTag, Source
 
 POINTWISE = RowTag(Objective.POINTWISE, Source.ANSWER, LabelForm.YES_NO, "right", "a", True, shown_step=6)
 REFLECTION = RowTag(Objective.REFLECTION, Source.COT, LabelForm.FREE, "wrong", "a", shown_step=7)
+
+LIMITS = {Objective.POLICY: 3, Objective.POINTWISE: 2, Objective.REFLECTION: 2}
 
 
 def row(uid: str, tag: RowTag, score: float, status: str = "ok", answer: str | None = "4", label: str = "4", **more):
@@ -75,6 +80,8 @@ def batch(monkeypatch) -> KVBatchMeta:
         ("spark/policy/acc", 1 / 4),
         ("spark/policy/parse_rate", 3 / 4),
         ("spark/policy/zero_variance_rate", 1 / 2),
+        ("spark/policy/cut_rate", 0.0),
+        ("spark/judge/pointwise/cut_rate", 1.0),
         ("spark/judge/pointwise/count", 4),
         ("spark/judge/pointwise/acc", 2 / 4),
         ("spark/judge/pointwise/yes_rate", 1 / 3),
@@ -92,12 +99,18 @@ def batch(monkeypatch) -> KVBatchMeta:
     ],
 )
 def test_each_metric(batch, name, value):
-    assert metrics.row_metrics(batch)[name] == pytest.approx(value)
+    assert metrics.row_metrics(batch, LIMITS)[name] == pytest.approx(value)
 
 
 def test_reflections_have_no_yes_rate(batch):
-    found = metrics.row_metrics(batch)
+    found = metrics.row_metrics(batch, LIMITS)
     assert not any("reflection" in name and "_rate" in name and "yes" in name for name in found)
+
+
+def test_a_judge_may_have_a_limit_of_its_own():
+    config = OmegaConf.create({"data": {"max_response_length": 64}})
+    limits = metrics.response_limits(config, SparkConfig(pairwise=PairwiseConfig(max_response_length=8)))
+    assert limits == {"policy": 64, "pointwise": 64, "pairwise": 8, "reflection": 64}
 
 
 def test_throughput_counts_real_rows_only(batch):
