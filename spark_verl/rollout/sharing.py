@@ -28,6 +28,7 @@ from spark_verl.compat import verl_rows
 from spark_verl.config import load_spark_config
 from spark_verl.rollout.media import MediaCache, media_objects, share_image_processing, share_media_fetching
 from spark_verl.rollout.plain import PlainWorker
+from spark_verl.rollout.routing import sampling
 from spark_verl.vocabulary import Message
 
 
@@ -88,7 +89,7 @@ class Sharing(PlainWorker):
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
     ) -> None:
         messages = prompt["raw_prompt"]
-        with self.media.holding([*messages, *media_objects(messages)]):
+        with self.media.holding([*messages, *media_objects(messages)]), sampling(prompt["uid"]):
             await super()._run_prompt(prompt, sampling_params, trajectory, trace)
 
     async def _run_agent_loop(
