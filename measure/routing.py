@@ -12,7 +12,7 @@ request whose image it knows costs ``--known-ms`` either way. These times are as
 of one megapixel on a GPU.
 
 With ``--data`` and ``--model`` (the folders that the quickstart leaves in ``outputs/quickstart``) two replicas of vLLM
-sample three steps of the digits task with either router; its images are enlarged to 128 tokens, so that they fill
+sample two steps of the digits task with either router; its images are enlarged to 128 tokens, so that they fill
 blocks of vLLM's prefix cache.
 
 ========  ==============================================================================================
@@ -209,7 +209,7 @@ RECORD = "SPARK_BENCH_ROUTING"
 BLOCK = 32
 """Tokens of a block of vLLM's prefix cache: its CPU backend wants multiples of 32."""
 
-STEPS, PROMPTS, ENLARGE = 3, 16, 4
+STEPS, PROMPTS, ENLARGE = 2, 16, 4
 
 _engine: ContextVar[str] = ContextVar("engine")
 
