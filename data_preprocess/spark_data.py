@@ -27,9 +27,10 @@ from typing import Any
 
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
-from spark_verl.data.errors import RowError, shown
+from spark_verl.data.errors import RowError
 from spark_verl.data.prompts import IMAGE
 from spark_verl.data.sample import Sample, image_list, text_field
+from spark_verl.options import brief
 
 HUB = "internlm/Spark-Data"
 
@@ -53,7 +54,7 @@ def _from_message(record: Mapping[str, Any]) -> Sample:
     messages = _parse(record["message"])
     roles = [message.get("role") for message in messages]
     if roles not in (["user"], ["system", "user"]):
-        raise RowError("bad_message", f"roles {shown(roles)}, not a question")
+        raise RowError("bad_message", f"roles {brief(roles)}, not a question")
     texts, images, limits = _parts(messages[-1].get("content"))
     system, system_images, _ = _parts(messages[0].get("content")) if len(messages) > 1 else ([], [], [])
     if system_images:
@@ -99,7 +100,7 @@ def _parts(content: Any) -> tuple[list[str | None], list[Any], list[int]]:
             if isinstance(part.get("max_pixels"), int) and part["max_pixels"] > 0:
                 limits.append(part["max_pixels"])
         else:
-            raise RowError("bad_message", f"a part that is neither a text nor an image: {shown(part)}")
+            raise RowError("bad_message", f"a part that is neither a text nor an image: {brief(part)}")
     return texts, images, limits
 
 

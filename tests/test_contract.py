@@ -204,6 +204,18 @@ CONTRACT = [
     ("verl.experimental.agent_loop.agent_loop", "DictConfigWrap", "config"),
     ("verl.experimental.agent_loop.agent_loop", "ToolListWrap", "tools"),
     ("verl.experimental.agent_loop.agent_loop", "_agent_loop_registry", EXISTS),
+    ("verl.workers.rollout.llm_server", "LLMServerClient._acquire_server", "self request_id extra"),
+    ("verl.workers.rollout.llm_server", "LLMServerManager.get_client", "self client_cls kwargs"),
+    (
+        "verl.workers.rollout.router",
+        "get_router_handle",
+        "servers router_config_path full_determinism load_balancer_cls",
+    ),
+    ("verl.workers.rollout.router", "DEFAULT_ROUTING_CACHE_SIZE", EXISTS),
+    ("verl.workers.rollout.router", "GlobalRequestLoadBalancer", "servers max_cache_size full_determinism"),
+    ("verl.workers.rollout.router", "GlobalRequestLoadBalancer.acquire_server", "self request_id"),
+    ("verl.workers.rollout.router", "GlobalRequestLoadBalancer.require_acquire_fields", "self"),
+    ("verl.workers.config", "RolloutConfig.router_config_path", EXISTS),
     ("verl.utils.rollout_trace", "rollout_trace_attr", "sample_index step rollout_n name validate trace"),
     (
         "verl.experimental.agent_loop.single_turn_agent_loop",

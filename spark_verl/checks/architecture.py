@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from spark_verl.checks.lora import lora_problems
 from spark_verl.options import brief, refuse
 
 if TYPE_CHECKING:
+    from torch.nn import Module
     from transformers import PretrainedConfig
 
 _CONTEXT = {"max_position_embeddings": 128000}
@@ -81,8 +83,21 @@ def model_config(path: str, trust_remote_code: bool = False) -> PretrainedConfig
         raise ValueError(f"{brief(file)}: transformers cannot read it ({brief(error)})") from error
 
 
+def empty_model(found: PretrainedConfig, trust_remote_code: bool = False) -> Module | None:
+    """The model that a config describes on torch's ``meta`` device, without weights; None where it cannot be built."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    auto = AutoModelForImageTextToText if hasattr(found, "vision_config") else AutoModelForCausalLM
+    try:
+        with torch.device("meta"):
+            return auto.from_config(found, trust_remote_code=trust_remote_code)
+    except Exception:  # a model's own code, made from whatever its config.json says
+        return None
+
+
 def check_architecture(config: DictConfig) -> None:
-    """The model's heads can be divided as asked, and its context is long enough.
+    """The model's heads can be divided as asked, its context is long enough, and LoRA goes with its modules.
 
     Raises:
         ValueError: They cannot, or it is not; a line for each.
@@ -91,6 +106,8 @@ def check_architecture(config: DictConfig) -> None:
     found = model_config(str(model.path), model.trust_remote_code)
     if found is not None:
         refuse(_problems(config, found, rollout))
+        if model.lora_rank > 0:
+            refuse(lora_problems(config, empty_model(found, model.trust_remote_code)))
 
 
 def _problems(config: DictConfig, found: PretrainedConfig, rollout: DictConfig) -> Iterator[str]:

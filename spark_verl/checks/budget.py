@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from spark_verl.checks.architecture import model_config
+from spark_verl.checks.architecture import empty_model, model_config
 from spark_verl.compat.vision_tower import vision_towers
 
 GIB = 2**30
@@ -57,15 +57,11 @@ def model_shape(path: str, trust_remote_code: bool = False) -> ModelShape | None
     config = model_config(path, trust_remote_code)
     if config is None:
         return None
-    import torch
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-
-    auto = AutoModelForImageTextToText if hasattr(config, "vision_config") else AutoModelForCausalLM
-    try:
-        with torch.device("meta"):
-            model = auto.from_config(config, trust_remote_code=trust_remote_code)
-    except Exception:  # a model's own code, made from whatever its config.json says
+    model = empty_model(config, trust_remote_code)
+    if model is None:
         return None
+    import torch
+
     text = config.get_text_config()
     layers = [m for name, m in model.named_modules() if re.search(r"(?<!visual)\.layers\.0$", name)]
     if not layers:

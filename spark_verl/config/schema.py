@@ -142,6 +142,9 @@ class SparkConfig:
     """Seconds between two looks at TransferQueue while a step's rollouts are under way."""
     share_media: bool = True
     """Tokenize a prompt, and fetch and process its images, once; false does it for each sample, as verl does."""
+    route_groups: bool = True
+    """Send a group's samples, and what is asked about them, to one engine unless it falls behind: it has the images;
+    false sends each sample to the least busy engine, as verl does."""
     policy_weight: float = 1.0
     """Factor on the advantages of policy rows."""
     check_rows: int = option(100, _ROWS)

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from spark_verl.data.errors import RowError, said, shown
+from spark_verl.data.errors import RowError, said
 from spark_verl.data.rows import MEDIA, Columns, compare_images, look
 from spark_verl.data.samples import existing_file, open_sample
 from spark_verl.data.sources import python_row
 from spark_verl.data.verl_class import VerlRows, images_of
+from spark_verl.options import brief
 
 
 @dataclass
@@ -290,7 +291,7 @@ class _Check:
                 if one.equals(two):  # the same in Arrow, but an image for one file and a struct for the other
                     one, two = (part.features[name] for part in parts)
                 raise ValueError(
-                    f"{path}: {where} is {shown(str(two))}, but {shown(str(one))} in {first}: verl cannot join the"
+                    f"{path}: {where} is {brief(two)}, but {brief(one)} in {first}: verl cannot join the"
                     " files of a list whose types differ; write them alike"
                 ) from error
 

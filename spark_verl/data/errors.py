@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import re
-import reprlib
-from typing import Any
+
+from spark_verl.options import brief
 
 _DETAIL = 300
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 60
-
-
-def shown(value: Any) -> str:
-    """A value for a message: on one line and no longer than 80 characters, for a cell may hold a megabyte.
-
-    >>> shown("a" * 1000)
-    "'aaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaa' (1000 characters)"
-    """
-    text = _SHORT.repr(value)
-    text = text if len(text) <= 80 else f"{text[:60]}..."
-    long = isinstance(value, str | bytes) and len(value) > 60
-    return f"{text} ({len(value)} {'characters' if isinstance(value, str) else 'bytes'})" if long else text
+_SAID = 160
 
 
 def said(error: BaseException) -> str:
     """What a library's error says, on one line, without addresses in memory."""
-    text = " ".join(re.sub(r" ?<[^<>]* at 0x\w+>", "", f"{type(error).__name__}: {error}").split())
-    return text if len(text) <= 160 else f"{text[:160]}..."
+    return brief(re.sub(r" ?<[^<>]* at 0x\w+>", "", f"{type(error).__name__}: {error}"), _SAID)
 
 
 class UsageError(ValueError):
@@ -39,13 +24,12 @@ class RowError(Exception):
 
     Args:
         reason: Key of :data:`REASONS`.
-        detail: What exactly is wrong with this row, values by :func:`shown`; libraries' own words are cut.
+        detail: What exactly is wrong with this row, values by :func:`brief`; libraries' own words are cut.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
         # Half a surrogate pair can be neither printed nor stored.
-        detail = " ".join(detail.encode("utf-8", "backslashreplace").decode().split())
-        detail = detail if len(detail) <= _DETAIL else f"{detail[:_DETAIL]}..."
+        detail = brief(detail.encode("utf-8", "backslashreplace").decode(), _DETAIL)
         super().__init__(f"{REASONS[reason]}: {detail}" if detail else REASONS[reason])
         self.reason = reason
         self.detail = detail

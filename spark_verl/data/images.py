@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from spark_verl.data.errors import RowError, shown
+from spark_verl.data.errors import RowError
 from spark_verl.data.stores import Images
+from spark_verl.options import brief
 
 MIN_SIDE = 2
 """A one-pixel image shows nothing; it is a placeholder of a broken download."""
@@ -110,10 +111,10 @@ def encoded_image(source: Any, images: Images) -> bytes | None:
         with contextlib.suppress(ValueError):
             if decoded := base64.b64decode(source.partition("base64,")[2]):
                 return decoded
-        raise RowError("broken_image", f"{shown(source)} is no data URI in base64")
+        raise RowError("broken_image", f"{brief(source)} is no data URI in base64")
     if isinstance(source, str) and _BASE64.fullmatch(source):
         raise RowError(
-            "missing_image", f"looks like base64, not like a path: put data:image/png;base64, before {shown(source)}"
+            "missing_image", f"looks like base64, not like a path: put data:image/png;base64, before {brief(source)}"
         )
     if isinstance(source, str) and source.strip():
         return images.read(source)

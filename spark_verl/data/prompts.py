@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from spark_verl.data.errors import RowError
+from spark_verl.reward.choices import LETTERS
 
 IMAGE = "<image>"
 """verl's placeholder; :class:`verl.utils.dataset.rl_dataset.RLHFDataset` splits prompts on exactly this string."""
@@ -39,7 +40,7 @@ _KNOWN = [
     )
 ]
 _SPACE_AROUND = re.compile(r"\s*\0\s*")
-_OPTION = re.compile(r"^[ \t]*\(?([A-H])[.):：、][ \t]*(\S[^\n]*?)[ \t]*$", re.MULTILINE)
+_OPTION = re.compile(r"(?<![A-Za-z0-9])(?:\(([A-J])\)\s*[.:：、]?|([A-J])\s*[.:：、．)])\s*")
 
 
 def remove_instructions(text: str) -> str:
@@ -89,15 +90,25 @@ def build_prompt(question: str, images: int, free: bool = False) -> str:
     return question if free else f"{question}\n{INSTRUCTION}"
 
 
-def find_choices(question: str) -> list[str]:
-    """The options of a multiple-choice question, in order, where each stands on a line of its own.
+def written_options(text: str) -> dict[str, str] | None:
+    """Options that stand in a question, by letter: ``A. 3; B. 5``, lines ``A:40°``, or ``(A) yes (B) no``.
 
-    Returns:
-        Option texts without their letters; empty when the letters are not A, B, ... without a gap.
+    The last run A, B, C, .. counts, and its last option ends with its line. None when there are not at least two
+    options, or when letters stand alone because the options are drawn in the image.
 
-    >>> find_choices("Which colour?\\nA. red\\nB. blue")
-    ['red', 'blue']
+    >>> written_options("Is it even? Choices: (A) yes (B) no")
+    {'A': 'yes', 'B': 'no'}
     """
-    found = _OPTION.findall(question)
-    letters = "".join(letter for letter, _ in found)
-    return [text for _, text in found] if len(found) > 1 and "ABCDEFGH".startswith(letters) else []
+    run: list[re.Match[str]] = []
+    for mark in _OPTION.finditer(text):
+        letter = mark[1] or mark[2]
+        if letter == "A":
+            run = [mark]
+        elif run and LETTERS.startswith(letter, len(run)):
+            run.append(mark)
+    if len(run) < 2:
+        return None
+    line = text.find("\n", run[-1].end())
+    ends = [mark.start() for mark in run[1:]] + [line if line >= 0 else len(text)]
+    texts = [text[mark.end() : end].strip().rstrip(";").strip() for mark, end in zip(run, ends, strict=True)]
+    return dict(zip(LETTERS, texts, strict=False)) if all(texts) else None

@@ -16,11 +16,12 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from spark_verl.data.errors import RowError, shown
+from spark_verl.data.errors import RowError
 from spark_verl.data.images import decoder_error, encoded_image, shape_problem, shown_otherwise
 from spark_verl.data.prompts import SPECIAL_TOKEN
 from spark_verl.data.stores import Images
 from spark_verl.data.truth import check_truth
+from spark_verl.options import brief
 
 MEDIA = ("image", "video", "audio")
 
@@ -61,12 +62,12 @@ class Columns:
             ValueError: A column is missing, or one of media is no list.
         """
         if twice := [name for name in schema.names if schema.names.count(name) > 1]:
-            raise ValueError(f"it has the column {shown(twice[0])} twice: leave one out")
+            raise ValueError(f"it has the column {brief(twice[0])} twice: leave one out")
         for name in self.needed:
             if name not in schema.names:
                 key = " (data.prompt_key)" if name == self.prompt else ""
                 raise ValueError(
-                    f"it has no column {name!r}{key}, only {shown(', '.join(schema.names))}"
+                    f"it has no column {name!r}{key}, only {brief(', '.join(schema.names))}"
                     " (data_preprocess/ writes verl's columns)"
                 )
         for kind, name in self.media.items():
@@ -151,7 +152,7 @@ def _texts(messages: Any, name: str) -> list[str]:
     for i, message in enumerate(messages):
         where = f"{name}[{i}]"
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise RowError("bad_message", f"{where} must be a message with role and content, is {shown(message)}")
+            raise RowError("bad_message", f"{where} must be a message with role and content, is {brief(message)}")
         content = message.get("content")
         if isinstance(content, str):
             found = [content]
@@ -201,7 +202,7 @@ def _look_at_truth(row: Mapping[str, Any], columns: Columns) -> bool:
     """Whether the row has a ground truth; one that cannot be used is an error."""
     model = row["reward_model"]
     if not isinstance(model, Mapping) or "ground_truth" not in model:
-        raise RowError("missing_field", f"reward_model must be a struct with ground_truth, is {shown(model)}")
+        raise RowError("missing_field", f"reward_model must be a struct with ground_truth, is {brief(model)}")
     truth = model["ground_truth"]
     if not columns.truths or truth is None and columns.unlabelled:
         return truth is not None
@@ -222,7 +223,7 @@ class _Disk(Images):
         file = path.removeprefix("file://")
         if not os.path.isfile(file):
             raise RowError(
-                "missing_image", f"is the file {shown(file)}, which does not exist (from {shown(os.getcwd())})"
+                "missing_image", f"is the file {brief(file)}, which does not exist (from {brief(os.getcwd())})"
             )
         return Path(file).read_bytes()
 
@@ -238,7 +239,7 @@ def _open(cell: Any) -> Image.Image | None:
         source = encoded_image(cell, _Disk([]))
         if not source:
             empty = not cell or isinstance(cell, Mapping) and any(key in cell for key in ("bytes", "path", "image"))
-            raise RowError("missing_image", "is empty" if empty else f"is {shown(cell)}: {_FORMS}")
+            raise RowError("missing_image", "is empty" if empty else f"is {brief(cell)}: {_FORMS}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PIL about large images: the error comes at twice the size
             image = Image.open(io.BytesIO(source))
@@ -257,9 +258,9 @@ def _kind(value: Any, empty: bool = False) -> str:
     """What a value or a type of Arrow is, in words."""
     if isinstance(value, pa.DataType):
         names = {"struct": "a struct", "string": "text", "large_string": "text", "binary": "bytes"}
-        return names.get(str(value).partition("<")[0], f"of type {shown(str(value))}")
+        return names.get(str(value).partition("<")[0], f"of type {brief(value)}")
     if empty and value == []:
         return "empty"
     names = {str: "text", bytes: "bytes", list: "a list", type(None): "null"}
     kind = next((name for kind, name in names.items() if isinstance(value, kind)), None)
-    return kind or ("a struct" if isinstance(value, Mapping) else f"{type(value).__name__} {shown(value)}")
+    return kind or ("a struct" if isinstance(value, Mapping) else f"{type(value).__name__} {brief(value)}")

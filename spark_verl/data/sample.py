@@ -15,11 +15,12 @@ from typing import Any
 
 import datasets
 
-from spark_verl.data.errors import RowError, shown
+from spark_verl.data.errors import RowError
 from spark_verl.data.images import MIN_PIXELS, prepare_image
-from spark_verl.data.prompts import build_prompt, find_choices, remove_instructions
+from spark_verl.data.prompts import build_prompt, remove_instructions, written_options
 from spark_verl.data.stores import Images
 from spark_verl.data.truth import ground_truth, written_value
+from spark_verl.options import brief
 from spark_verl.reward.choices import option_letter
 from spark_verl.vocabulary import HIDDEN_TRUTH
 
@@ -151,12 +152,9 @@ def _hidden_truth(answer: Any) -> str | None:
 
 def _choices(prompt: str, truth: str | None) -> list[str]:
     """Options where the truth is one of them, or not known: the verifier takes a letter and its text for the same."""
-    choices = find_choices(prompt)
-    if truth is None:
-        return choices
-    letter = option_letter(truth)
-    named = letter is not None and ord(letter) - ord("A") < len(choices)
-    return choices if named or truth in choices else []
+    options = written_options(prompt) or {}
+    named = truth is None or option_letter(truth) in options or truth in options.values()
+    return list(options.values()) if named else []
 
 
 # -- records of data sets ----------------------------------------------------------------------------------------------
@@ -237,7 +235,7 @@ def refuse_images(record: Mapping[str, Any]) -> None:
     """
     for name, value in record.items():
         if _holds_something(value) and (_PICTURE.fullmatch(name) or isinstance(value, bytes)):
-            raise RowError("unread_image", f"{name} is {shown(value)}; geo3k.py, mmk12.py and virl39k.py read images")
+            raise RowError("unread_image", f"{name} is {brief(value)}; geo3k.py, mmk12.py and virl39k.py read images")
 
 
 def _holds_something(value: Any) -> bool:

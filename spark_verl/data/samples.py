@@ -9,8 +9,9 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from spark_verl.data.errors import said, shown
+from spark_verl.data.errors import said
 from spark_verl.data.sources import open_parquet, parquet_batches
+from spark_verl.options import brief
 
 SUFFIXES = (".parquet", ".json", ".jsonl")
 """What verl reads, by the end of the name."""
@@ -33,7 +34,7 @@ def existing_file(path: str | Path) -> Path:
     if file.is_dir():
         inside = sorted(each.name for each in file.iterdir() if each.name.endswith(SUFFIXES))
         raise ValueError(
-            f"{path} is a folder: name its files, [a,b,..] for several (it has {shown(', '.join(inside))})"
+            f"{path} is a folder: name its files, [a,b,..] for several (it has {brief(', '.join(inside))})"
         )
     if not file.is_file():
         if any(sign in str(path) for sign in "*?["):

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spark_verl.data.errors import RowError, UsageError, said, shown
+from spark_verl.data.errors import RowError, UsageError, said
+from spark_verl.options import brief
 
 SUFFIXES = (".parquet", ".jsonl", ".json")
 
@@ -240,7 +241,7 @@ def _json_values(file: Path) -> Iterator[Mapping[str, Any] | RowError]:
             if isinstance(values, RowError):
                 raise UsageError(f"{file} is not valid JSON: {values.detail}")
             for value in values:
-                yield value if isinstance(value, dict | RowError) else RowError("bad_record", shown(value))
+                yield value if isinstance(value, dict | RowError) else RowError("bad_record", brief(value))
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not text in UTF-8: {error}") from error
     except OSError as error:

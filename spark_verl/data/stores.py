@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from spark_verl.data.errors import RowError, UsageError, shown
+from spark_verl.data.errors import RowError, UsageError
+from spark_verl.options import brief
 
 MAX_FILE_BYTES = 256 * 2**20
 """A larger file is not read: no real image of these data sets is near it, and an archive can claim any size."""
@@ -89,18 +90,18 @@ class Images:
                 with file:
                     content = file.read(MAX_FILE_BYTES + 1)
             except Exception as error:  # archives are untrusted: zipfile, zlib, tarfile raise a dozen kinds of errors
-                raise RowError("broken_image", f"{shown(path)} cannot be read: {error}") from error
+                raise RowError("broken_image", f"{brief(path)} cannot be read: {error}") from error
             if len(content) > MAX_FILE_BYTES:
-                raise RowError("broken_image", f"{shown(path)} has more than {MAX_FILE_BYTES} bytes")
+                raise RowError("broken_image", f"{brief(path)} has more than {MAX_FILE_BYTES} bytes")
             return content
-        raise RowError("missing_image", f"{shown(path)} is in none of {[store.name for store in self._stores]}")
+        raise RowError("missing_image", f"{brief(path)} is in none of {[store.name for store in self._stores]}")
 
     def _places(self, path: str) -> Iterator[tuple[ImageStore, str]]:
         """Where the image may be, the likeliest place first."""
         pure = PurePosixPath(path.strip().removeprefix("file://").replace("\\", "/"))
         parts = tuple(part for part in pure.parts if part != "/")
         if not parts or ".." in parts:
-            raise RowError("missing_image", f"{shown(path)} is not a path inside the data set")
+            raise RowError("missing_image", f"{brief(path)} is not a path inside the data set")
         absolute = pure.is_absolute()
         for start in range(len(parts) if absolute else 1):
             end = parts[start:]

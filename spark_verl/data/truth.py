@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from spark_verl.data.errors import RowError, shown
+from spark_verl.data.errors import RowError
+from spark_verl.options import brief
 from spark_verl.reward import accepted_answers, extract_answer
 from spark_verl.reward.equality import compare
 
@@ -57,10 +58,10 @@ def ground_truth(answer: Any) -> str:
     except RecursionError:
         raise RowError("unverifiable_answer", "it is nested too deeply") from None
     if not texts:
-        raise RowError("empty_answer", shown(answer))
+        raise RowError("empty_answer", brief(answer))
     usable = [text for text in texts if _is_verifiable(text)]
     if not usable:
-        raise RowError("unverifiable_answer", shown(texts[0]))
+        raise RowError("unverifiable_answer", brief(texts[0]))
     bare = usable[0] if len(usable) == 1 else json.dumps(usable, ensure_ascii=False)
     # An answer that unwraps twice, such as a box in an answer tag, is left as it is: the verifier unwraps it once.
     twice = isinstance(answer, str) and accepted_answers(bare) != usable == accepted_answers(answer)
@@ -76,7 +77,7 @@ def check_truth(value: Any) -> None:
     """
     meant = accepted_answers(ground_truth(value))
     if not set(meant) <= set(accepted_answers(value)):
-        raise RowError("unverifiable_answer", f"{shown(value)} is a list or a record written as text: store the answer")
+        raise RowError("unverifiable_answer", f"{brief(value)} is a list or a record written as text: store the answer")
 
 
 def written_value(text: str) -> Any:

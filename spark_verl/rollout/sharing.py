@@ -34,6 +34,7 @@ from spark_verl.rollout.media import (
     without_media,
 )
 from spark_verl.rollout.plain import PlainWorker
+from spark_verl.rollout.routing import sampling
 from spark_verl.vocabulary import Message
 
 
@@ -94,7 +95,7 @@ class Sharing(PlainWorker):
         self, prompt: dict[str, Any], sampling_params: dict[str, Any], trajectory: dict[str, Any], trace: bool = False
     ) -> None:
         messages = prompt["raw_prompt"]
-        with self.media.holding([*messages, *media_objects(messages)]):
+        with self.media.holding([*messages, *media_objects(messages)]), sampling(prompt["uid"]):
             await super()._run_prompt(prompt, sampling_params, trajectory, trace)
 
     async def _run_agent_loop(

@@ -33,9 +33,11 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
+from verl.workers.rollout.llm_server import LLMServerClient
 
 from spark_verl.config import load_spark_config
 from spark_verl.judge import BalanceController, Plan
+from spark_verl.rollout.routing import GroupClient, route_groups
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome
 from spark_verl.rollout.tags import is_padding, pending_tags, row_of
 from spark_verl.self_reward.questions import divide
@@ -76,6 +78,8 @@ class SparkTrainer(PPOTrainerSync):
         with open_dict(config):
             # verl takes every mode but this exact word for an asynchronous one (checkpoints, dataloader, buffer).
             config.trainer.v1.trainer_mode = "sync"
+            if self.spark.route_groups:
+                route_groups(config)
         self.balance = BalanceController(self.spark)
         self._plans: dict[str, Plan] = {}
         self.deferred = DeferredPrompts()
@@ -96,6 +100,10 @@ class SparkTrainer(PPOTrainerSync):
         )
         buffer.select = self.self_reward.select if self.self_reward else None
         return buffer
+
+    def get_llm_client(self) -> LLMServerClient:
+        """verl's client, which says which group a sample belongs to."""
+        return self.llm_server_manager.get_client(client_cls=GroupClient)
 
     def _init_dataloader(self) -> None:
         """verl's; rows have numbers where these are asked for, and each kind of row comes in its share."""

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spark_verl.data.errors import RowError
-from spark_verl.data.prompts import IMAGE, INSTRUCTION, build_prompt, find_choices, remove_instructions
+from spark_verl.data.prompts import IMAGE, INSTRUCTION, build_prompt, remove_instructions, written_options
 
 FOREIGN = [
     # SPARK: README of InternLM/Spark, and the variants in ppo_utils/new_data_gen.py
@@ -91,17 +91,39 @@ def test_placeholders(question: str, images: int, start: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "choices"),
+    ("text", "options"),
     [
-        ("Which?\nA. red\nB. blue", ["red", "blue"]),
+        ("A. 300, 400;B. 400, 300; C. 30; D. No correct answer", ["300, 400", "400, 300", "30", "No correct answer"]),
+        ("How large?\nChoices:\nA:40°\nB:60°\nC:120°", ["40°", "60°", "120°"]),
+        ("Is it even? Choices: (A) yes (B) no", ["yes", "no"]),
+        ("What is the mass?\nA. $$10.5$$\nB. 2.3\nC. 5", ["$$10.5$$", "2.3", "5"]),
+        ("Line from A. It ends in B. What is right?\nA. one\nB. two", ["one", "two"]),
+        ("选项：\nA、甲\nB、乙", ["甲", "乙"]),
+        ("(A). left (B). right", ["left", "right"]),
+        ("Which of A-D is green?", None),
+        ("Only A. stands here", None),
+        ("B. comes before C. without an A", None),
+        ("triangle ABC: AB = 3", None),
+        ("Choose: A. B. C. D.", None),
+        ("", None),
+        ("Which?\nA. red\nB. blue\nAnswer with a letter.", ["red", "blue"]),
         ("Which?\n(A) red\n(B) blue\n(C) 3 cm", ["red", "blue", "3 cm"]),
-        ("Which?\nA: red\nB: blue", ["red", "blue"]),
-        ("Which?\nA、red\nB、blue", ["red", "blue"]),
-        ("Which?\nB. blue\nA. red", []),
-        ("Which?\nA. red\nC. blue", []),
-        ("Which?\nA. red", []),
-        ("A. Smith walks. How far?", []),
+        ("Which?\nB. blue\nA. red", None),
+        ("Which?\nA. red\nC. blue", None),
+        ("A. Smith walks. How far?", None),
+        ("Which?" + "".join(f"\n{letter}. {letter}x" for letter in "ABCDEFGHIJB"), [f"{c}x" for c in "ABCDEFGHIJ"]),
     ],
-)
-def test_choices(question: str, choices: list[str]) -> None:
-    assert find_choices(question) == choices
+    ids=[
+        "We-Math", "MathVerse", "DynaMath", "MMK12", "points are no options", "Chinese marks", "bracket and stop",
+        "range", "one option", "no start", "geometry", "drawn in the image", "empty",
+        "a sentence after them", "brackets", "wrong order", "a gap", "initials", "all letters and one again",
+    ],
+)  # fmt: skip
+def test_written_options(text: str, options: list[str] | None) -> None:
+    assert written_options(text) == (options and dict(zip("ABCDEFGHIJ", options, strict=False)))
+
+
+@given(st.text())
+def test_written_options_never_fail_and_count_from_a(text: str) -> None:
+    found = written_options(text)
+    assert found is None or (len(found) >= 2 and list(found) == list("ABCDEFGHIJ"[: len(found)]))

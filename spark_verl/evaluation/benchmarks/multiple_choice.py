@@ -7,19 +7,17 @@ questions; here an answer that fits several options must not count as the right 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from spark_verl.data.prompts import written_options
 from spark_verl.options import brief
 from spark_verl.reward import Verdict, averify, extract_answer
 from spark_verl.reward.choices import LETTERS, is_letter_set, option_letter, several_letters
 from spark_verl.reward.equality import compare
 from spark_verl.reward.text import canonical, squash
 from spark_verl.vocabulary import Status
-
-_OPTION = re.compile(r"(?<![A-Za-z0-9])(?:\(([A-J])\)\s*[.:：、]?|([A-J])\s*[.:：、．)])\s*")
 
 
 def options_of(value: Any) -> dict[str, str] | None:
@@ -47,29 +45,6 @@ def by_letter(options: Sequence[Any]) -> dict[str, str] | None:
     if len(options) > len(LETTERS):
         raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)} only: {brief(list(options))}")
     return dict(zip(LETTERS, map(str, options), strict=False)) or None
-
-
-def written_options(text: str) -> dict[str, str] | None:
-    """Options that stand in running text: ``A. 3; B. 5``, lines ``A:40°``, or ``(A) yes (B) no``.
-
-    The last run A, B, C, .. counts. None when there are not at least two options, or when letters stand alone because
-    the options are drawn in the image.
-
-    >>> written_options("Is it even? Choices: (A) yes (B) no")
-    {'A': 'yes', 'B': 'no'}
-    """
-    run: list[re.Match[str]] = []
-    for mark in _OPTION.finditer(text):
-        letter = mark[1] or mark[2]
-        if letter == "A":
-            run = [mark]
-        elif run and letter == LETTERS[len(run)]:
-            run.append(mark)
-    if len(run) < 2:
-        return None
-    ends = [mark.start() for mark in run[1:]] + [len(text)]
-    texts = [text[mark.end() : end].strip().rstrip(";").strip() for mark, end in zip(run, ends, strict=True)]
-    return by_letter(texts) if all(texts) else None
 
 
 def option_lines(choices: Mapping[str, str]) -> str:

@@ -9,41 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from spark_verl.data.prompts import written_options
 from spark_verl.evaluation.benchmarks.multiple_choice import (
     LETTERS,
     by_letter,
     option_lines,
     options_of,
-    written_options,
 )
 from spark_verl.evaluation.question import images_of, marked_message, user_message
-
-
-@pytest.mark.parametrize(
-    ("text", "options"),
-    [
-        ("A. 300, 400;B. 400, 300; C. 30; D. No correct answer", ["300, 400", "400, 300", "30", "No correct answer"]),
-        ("How large?\nChoices:\nA:40°\nB:60°\nC:120°", ["40°", "60°", "120°"]),
-        ("Is it even? Choices: (A) yes (B) no", ["yes", "no"]),
-        ("What is the mass?\nA. $$10.5$$\nB. 2.3\nC. 5", ["$$10.5$$", "2.3", "5"]),
-        ("Line from A. It ends in B. What is right?\nA. one\nB. two", ["one", "two"]),
-        ("选项：\nA、甲\nB、乙", ["甲", "乙"]),
-        ("(A). left (B). right", ["left", "right"]),
-        ("Which of A-D is green?", None),
-        ("Only A. stands here", None),
-        ("B. comes before C. without an A", None),
-        ("triangle ABC: AB = 3", None),
-        ("Choose: A. B. C. D.", None),
-        ("", None),
-    ],
-    ids=[
-        "We-Math", "MathVerse", "DynaMath", "MMK12", "points are no options", "Chinese marks", "bracket and stop",
-        "range", "one option", "no start", "geometry", "drawn in the image", "empty",
-    ],
-)  # fmt: skip
-def test_written_options(text: str, options: list[str] | None) -> None:
-    assert written_options(text) == (None if options is None else by_letter(options))
-
 
 PLAIN = st.lists(st.text("abcdefgh 123", min_size=1).map(str.strip).filter(bool), min_size=2, max_size=len(LETTERS))
 
@@ -51,12 +24,6 @@ PLAIN = st.lists(st.text("abcdefgh 123", min_size=1).map(str.strip).filter(bool)
 @given(PLAIN)
 def test_written_options_read_what_option_lines_write(options: list[str]) -> None:
     assert written_options("Which?\n" + option_lines(by_letter(options))) == by_letter(options)
-
-
-@given(st.text())
-def test_written_options_never_fail_and_count_from_a(text: str) -> None:
-    found = written_options(text)
-    assert found is None or (len(found) >= 2 and list(found) == list(LETTERS[: len(found)]))
 
 
 def test_images_of_every_form(tmp_path: Path) -> None:
