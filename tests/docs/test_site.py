@@ -84,3 +84,8 @@ def test_links_to_source_files_are_for_github(tmp_path):
     assert done.returncode == 0, done.stderr
     shown = (tmp_path / "site" / "gpu.html").read_text(encoding="utf-8")
     assert "see the <code>Dockerfile</code>, as in" in shown and "[x](../Dockerfile)" in shown
+
+
+def test_the_readme_stays_short_and_its_pictures_small():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 170
+    assert sum(path.stat().st_size for path in (ROOT / "docs" / "pictures").iterdir()) <= 300_000
