@@ -56,7 +56,9 @@ def _problems(model: Module, asked: dict[str, Any]) -> Iterator[str]:
             warnings.simplefilter("ignore")  # of PEFT about the model's weights
             get_peft_model(model, LoraConfig(**asked))
     except Exception as error:  # PEFT raises anything from re.error to TypeError
-        yield f"{key}={brief(targets)}: {brief(error, LONGEST_REASON)}; the linear layers are {_linear_layers(model)}"
+        left_out = f", exclude_modules={brief(asked['exclude_modules'])}" if asked["exclude_modules"] else ""
+        reason = f"{brief(error, LONGEST_REASON)}; the model's linear layers are {_linear_layers(model)}"
+        yield f"{key}={brief(targets)}{left_out}: {reason}"
 
 
 def _names(model: Module) -> list[str]:

@@ -195,6 +195,17 @@ RULES = (
         "({value}) must divide the number of GPUs ({config.trainer.nnodes} x {config.trainer.n_gpus_per_node})",
     ),
     Rule(
+        "actor_rollout_ref.actor.fsdp_config.fsdp_size",
+        lambda value, config: not 0 <= value < _ranks(config) or (value > 0 and _is_multiple(_ranks(config), value)),
+        "({value}) must divide the number of GPUs ({config.trainer.nnodes} x {config.trainer.n_gpus_per_node}), or be"
+        " -1 for all of them",
+    ),
+    Rule(
+        "actor_rollout_ref.rollout.temperature",
+        lambda value, config: value > 0,
+        "must be positive, got {value}: the samples of a group are compared, and would all be alike",
+    ),
+    Rule(
         "spark.self_reward.enable",
         lambda value, config: not value or config.spark.enable,
         "needs spark.enable=true; to train no judge, set spark.judge_prompts_per_group=0 and"

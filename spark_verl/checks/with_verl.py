@@ -24,14 +24,17 @@ from verl.experimental.agent_loop import agent_loop
 from verl.trainer.ppo import core_algos
 from verl.trainer.ppo.reward import get_custom_reward_fn, resolve_reward_manager_cls
 from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_and_rejection_mask
+from verl.utils.checkpoint.checkpoint_manager import BaseCheckpointManager
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.dataset.rl_dataset import get_dataset_class
+from verl.utils.import_utils import resolve_config_path
 from verl.utils.torch_dtypes import PrecisionType
 from verl.utils.torch_functional import postprocess_data
 from verl.utils.tracking import Tracking
 from verl.workers.config import FSDPEngineConfig
 from verl.workers.config.optimizer import build_optimizer
 from verl.workers.rollout.replica import RolloutReplicaRegistry
+from verl.workers.rollout.router import _load_router_yaml, _resolve_router_class
 
 from spark_verl.checks import keys
 from spark_verl.options import LONGEST_REASON, brief, refuse
@@ -172,6 +175,18 @@ def _ask_dtypes(value: Any, config: DictConfig) -> None:
         PrecisionType.to_dtype(dtype)
 
 
+def _ask_checkpoint(value: Any, config: DictConfig) -> None:
+    # verl asks itself should_save_model, should_load_extra, ..; of a word that it never asks for nothing is saved.
+    for use in ("save", "load"):
+        asked = [name.partition(f"should_{use}_")[2] for name in dir(BaseCheckpointManager)]
+        for word in value.get(f"{use}_contents") or []:
+            _one_of(filter(None, asked), word)
+
+
+def _ask_router(value: Any, config: DictConfig) -> None:
+    _resolve_router_class(str(_load_router_yaml(value).get("router_class")))
+
+
 def _ask_agent_loop(value: Any, config: DictConfig) -> None:
     if not config.actor_rollout_ref.rollout.agent.agent_loop_config_path:
         _one_of(agent_loop._agent_loop_registry, value)
@@ -220,6 +235,16 @@ QUESTIONS = (
         where=_ATTENTION,
     ),
     Question(f"{_ROLLOUT}.name", lambda value, config: _one_of(RolloutReplicaRegistry._registry, value)),
+    Question(f"{_ACTOR}.checkpoint", _ask_checkpoint),
+    *(
+        Question(seed, lambda value, config: torch.Generator().manual_seed(value), where=seed)
+        for seed in ("data.seed", f"{_ACTOR}.data_loader_seed")
+    ),
+    Question(f"{_ROLLOUT}.router_config_path", _ask_router, where=f"{_ROLLOUT}.router_config_path"),
+    *(
+        Question(file, lambda value, config: OmegaConf.load(resolve_config_path(value)), where=file)
+        for file in (f"{_ROLLOUT}.agent.agent_loop_config_path", f"{_ROLLOUT}.multi_turn.tool_config_path")
+    ),
     Question(f"{_ROLLOUT}.agent.default_agent_loop", _ask_agent_loop),
     Question(
         "data.truncation",

@@ -37,6 +37,14 @@ REFUSED = [
     ("data.custom_cls.path=/nowhere/d.py", "data.custom_cls.path=/nowhere/d.py: Custom module file not found"),
     ("reward.custom_reward_function.path=/nowhere/r.py", "custom_reward_function.path=/nowhere/r.py: Custom module"),
     ("reward.reward_manager.name=NoManager", "reward.reward_manager.name=NoManager: "),
+    (f"{ACTOR}.checkpoint.save_contents=[modl]", f"{ACTOR}.checkpoint: choose from extra, hf_model, "),
+    (f"{ACTOR}.checkpoint.load_contents=[model,optimiser]", f"{ACTOR}.checkpoint: choose from "),
+    ("data.seed=one", "data.seed=one: manual_seed expected a long"),
+    (f"{ROLLOUT}.router_config_path=/nowhere.yaml", f"{ROLLOUT}.router_config_path=/nowhere.yaml: Router config file"),
+    (f"{ROLLOUT}.agent.agent_loop_config_path=/nowhere.yaml", "No such file or directory: '/nowhere.yaml'"),
+    (f"{ROLLOUT}.multi_turn.tool_config_path=/nowhere.yaml", "No such file or directory: '/nowhere.yaml'"),
+    (f"{ACTOR}.fsdp_config.fsdp_size=3", f"{ACTOR}.fsdp_config.fsdp_size (3) must divide the number of GPUs (1 x 8)"),
+    (f"{ROLLOUT}.temperature=0", f"{ROLLOUT}.temperature must be positive, got 0"),
     (f"{ROLLOUT}.agent.default_agent_loop=loop", "choose from single_turn_agent"),
     ("actor_rollout_ref.model.override_config.attn_implementation=flash", "choose from eager, "),
     (
@@ -167,6 +175,33 @@ def test_a_tracker_that_names_no_step(prepare, tmp_path):
     checkpoint(tmp_path)
     (tmp_path / "out" / "latest_checkpointed_iteration.txt").write_text("five")
     assert "must hold the number of a step, got five" in refusal(prepare)
+
+
+LORA = ("actor_rollout_ref.model.lora_rank=8", f"{ROLLOUT}.load_format=safetensors")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "target_modules=[q_proj,vv_proj]",
+            "has no module vv_proj, its linear layers are down_proj, gate_proj, k_proj",
+        ),
+        ("target_modules=nothing", "target_modules=nothing: Target modules nothing not found"),
+        ("target_modules=[mlp]", "target_modules=['mlp']: Target module Qwen2MLP"),
+        ("target_modules='.*(['", "target_modules=.*([: unterminated character set"),
+        ("exclude_modules='.*(['", "exclude_modules=.*([: unterminated character set"),
+        ("exclude_modules='.*'", "exclude_modules=.*: All modules were excluded"),
+        ("lora_adapter_path=/nowhere", "lora_adapter_path: /nowhere is no adapter, it has no adapter_config.json"),
+    ],
+)
+def test_lora_goes_on_modules_that_the_model_has(prepare, override, message):
+    assert message in refusal(prepare, *LORA, f"actor_rollout_ref.model.{override}")
+
+
+@pytest.mark.parametrize("modules", ["all-linear", "[q_proj,v_proj]", "'.*mlp.*_proj'"])
+def test_lora_on_modules_that_are_there(prepare, modules):
+    prepare(*LORA, f"actor_rollout_ref.model.target_modules={modules}")
 
 
 def test_a_config_that_transformers_does_not_know(prepare):
