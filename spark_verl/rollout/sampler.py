@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
@@ -17,6 +18,21 @@ from verl.utils.skip import SkipManager
 from spark_verl.judge import Plan, StepOutcome
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
 from spark_verl.vocabulary import POLICY, Outcome, RowTag, Supervision
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How far a step's rollouts were at the last look.
+
+    Attributes:
+        ended: Number of prompts that have ended.
+        rows: Number of rows that are there.
+        under_way: uids of the prompts that have not ended.
+    """
+
+    ended: int = 0
+    rows: int = 0
+    under_way: frozenset[str] = frozenset()
 
 
 class SparkReplayBuffer(ReplayBuffer):
@@ -33,6 +49,9 @@ class SparkReplayBuffer(ReplayBuffer):
 
     prompt_tags: dict[str, Tag] = {}
     """``{uid: tag}`` of all policy and judge prompts of the last training step."""
+
+    seen = Seen()
+    """For whoever watches from another thread."""
 
     supervision: Mapping[str, Supervision] = {}
     """``{uid: where its reward comes from}`` of the step's policy prompts, as the trainer submitted them; labelled
@@ -61,6 +80,7 @@ class SparkReplayBuffer(ReplayBuffer):
             self._sync_metadata_from_transfer_queue()
             ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
             under_way = self.pending_keys[partition_id] | self.running_keys[partition_id]
+            self.seen = Seen(len(ended), len(self.partitions[partition_id]), frozenset(under_way))
             if len(ended) >= batch_size and not under_way:
                 break
             last_log = self._wait_for_next_poll(partition_id, last_log)
