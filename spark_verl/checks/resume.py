@@ -61,17 +61,19 @@ def _latest(root: Path, mend: bool) -> Path | None:
     except ValueError as error:
         tracked, torn = None, str(error)
     flaws = {}
-    # Later ones than verl's tracker names are passed over: that is how one goes back on purpose.
-    for step in reversed([step for step in checkpoint.steps(root) if tracked is None or step <= tracked]):
+    for step in reversed(checkpoint.steps(root)):
         found = root / f"global_step_{step}"
         flaw = checkpoint.flaw(found)
-        if flaw is None:
-            if step != tracked:
-                say(f"warning: {_list(flaws) or torn or 'no checkpoint was noted'}: going on from {brief(found)}")
-                if mend:
-                    checkpoint.track(root, step)
+        if flaw:
+            flaws[step] = flaw
+        # Later ones than verl's tracker names are passed over: that is how one goes back on purpose.
+        elif tracked is None or step <= tracked:
+            if flaws or step != tracked:
+                missing = f"global_step_{tracked} is not there" if tracked is not None else "no checkpoint was noted"
+                say(f"warning: {_list(flaws) or torn or missing}: going on from {brief(found)}")
+            if mend and step != tracked:
+                checkpoint.track(root, step)
             return found
-        flaws[step] = flaw
     if torn:
         raise ValueError(f"{torn}, and no checkpoint beside it is whole: {_list(flaws) or 'there is none'}")
     if tracked is not None and flaws:
