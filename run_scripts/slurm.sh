@@ -38,7 +38,8 @@ if [[ ${DRY_RUN:-} == 1 ]]; then
     HEAD=HEAD_NODE
 else
     RUN=
-    HEAD=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?slurm.sh is for sbatch; elsewhere: train.sh, or DRY_RUN=1}" | head -n 1)
+    : "${SLURM_JOB_NODELIST:?slurm.sh is for sbatch; elsewhere: train.sh, or DRY_RUN=1}"
+    read -r HEAD < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 fi
 
 # verl does not wait for nodes that are still on their way.

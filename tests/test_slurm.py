@@ -19,6 +19,7 @@ SCRIPT = ROOT / "run_scripts" / "slurm.sh"
 # Notes its call; as the training it waits for a signal, notes each, and ends as it is told to.
 PYTHON = """#!/bin/sh
 echo "python $*" >> "$CALLS"
+case "$*" in *version_info*) echo 3.11 ;; esac
 case "$*" in *spark_verl.main*) ;; *) exit 0 ;; esac
 trap 'echo USR1 >> "$CALLS"' USR1
 trap 'echo TERM >> "$CALLS"' TERM

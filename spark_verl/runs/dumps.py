@@ -33,7 +33,7 @@ def spread(found: dict[int, Path], most: int) -> dict[int, Path]:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The rows of a dump in its order; rows of something else are passed over, and so are torn lines, which is said once.
+    """The rows of a dump in its order; rows of something else are passed over; so are torn lines, which is said once.
 
     A dump of plain verl tells no objective: its rows are the policy's.
     """

@@ -2,9 +2,11 @@
 
 ::
 
-    asked to stop? ──► step ──► checkpoint, if it is due or asked for ──► validation, metrics ──► asked to stop? ──► ...
-          │             └──────────────── watched: what dies or stalls ends the run ────────────────┘     │
-          └──► RunEnded                                                                                   └──► Preempted
+    step ──► validation, metrics, dump ──► checkpoint, if it is due or the run is asked to stop ──► next step ...
+      └─────────────── watched: what dies or stalls ends the run ────────────────┘    └──► Preempted
+
+verl writes a checkpoint in the middle of a step. One that is written here, between two steps, holds all of the step: a
+run that goes on from it has no hole in its metrics, and remembers what the last validation said.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class LastingTrainer(PPOTrainerSync):
     def __init__(self, config: DictConfig, stall_timeout_s: float) -> None:
         self._stall_timeout_s = stall_timeout_s
         self._saved_step = 0
-        self._unfinished: Path | None = None
+        self._due = self._early = False
         super().__init__(config)
 
     @abstractmethod
@@ -61,30 +63,32 @@ class LastingTrainer(PPOTrainerSync):
         with Watchdog(self._stall_timeout_s, self._progress, self._awaited):
             self._stop_if_asked(self.global_steps)
             super().fit(agent_loop_manager)
-        self._renew_state()
+            # verl has counted on.
+            self._write_if(self._due, self.global_steps - 1)
 
     def on_step_begin(self) -> None:
-        """Between two steps: stop if asked to."""
-        self._renew_state()
-        self._stop_if_asked(self.global_steps - 1)
+        """Between two steps: write the checkpoint that is due, or stop if asked to."""
+        done = self.global_steps - 1
+        self._stop_if_asked(done)
+        if self._due:
+            with marked_timer("save_checkpoint", self.timing_raw, color="green"):
+                if self._write_if(True, done):
+                    self.checkpoint_manager.update_weights(done)
         super().on_step_begin()
 
     def on_step_end(self) -> None:
         """A run that was asked to stop writes its checkpoint before a validation, which may take longer than it has."""
-        if self._saved_step < self.global_steps and ending.asked():
-            with marked_timer("save_checkpoint", self.timing_raw, color="green"):
-                self._save_checkpoint()
+        if ending.asked():
+            self._write_checkpoint(self.global_steps)
+            self._early = True
         super().on_step_end()
 
     def _stop_if_asked(self, done: int) -> None:
         """End the run if a signal asked for it, with a checkpoint of the last whole step."""
         if (name := ending.asked()) is None:
             return
-        self.global_steps = done
-        if done > self._saved_step:
-            # verl writes checkpoints while the rollout engines sleep: shards may need their memory.
-            self.checkpoint_manager.sleep_replicas()
-            self._save_checkpoint()
+        if not self._write_if(True, done) and self._early:
+            self._renew_state(done)
         self._shutdown_dump_executor()
         kept = f"trainer.resume_mode=auto goes on from global_step_{done}" if done else "there was nothing to keep yet"
         raise ending.Preempted(f"stopped by {name} after step {done}: {kept}")
@@ -92,26 +96,40 @@ class LastingTrainer(PPOTrainerSync):
     # ------------------------------------------------------------------ checkpoints and dumps
 
     def _save_checkpoint(self) -> None:
+        """verl calls this in the middle of a step: the checkpoint waits for its end."""
+        self._due = True
+
+    def _write_if(self, wanted: bool, step: int) -> bool:
+        """Write a step's checkpoint if it is wanted and not there yet; whether it was. The engines sleep afterwards."""
+        self._due = False
+        if not wanted or step <= self._saved_step:
+            return False
+        # As verl does in mid-step: shards may need the engines' memory.
+        self.checkpoint_manager.sleep_replicas()
+        self._write_checkpoint(step)
+        return True
+
+    def _write_checkpoint(self, step: int) -> None:
         """verl's checkpoint with what :meth:`_state` gives, sealed.
 
         Raises:
             RunEnded: It could not be written.
         """
-        folder = Path(self.config.trainer.default_local_dir, f"global_step_{self.global_steps}")
-        with checkpoint.writing(folder):
-            checkpoint.write_state(folder, self._state())
+        counted, self.global_steps = self.global_steps, step
+        with checkpoint.writing(self._folder(step)):
+            checkpoint.write_state(self._folder(step), self._state())
             super()._save_checkpoint()
-        self._saved_step, self._unfinished = self.global_steps, folder
+        self.global_steps, self._saved_step = counted, step
 
-    def _renew_state(self) -> None:
-        """A checkpoint is written before its step has ended: validation and metrics follow, which the alarm hears."""
-        if self._unfinished is None:
-            return
+    def _renew_state(self, step: int) -> None:
+        """What was remembered before the step's end gives way to what is now."""
         try:
-            checkpoint.write_state(self._unfinished, self._state())
+            checkpoint.write_state(self._folder(step), self._state())
         except OSError as error:
-            logger.warning(f"{self._unfinished} keeps what was known before the validation: {error}")
-        self._unfinished = None
+            logger.warning(f"{self._folder(step)} keeps what was known before the validation: {error}")
+
+    def _folder(self, step: int) -> Path:
+        return Path(self.config.trainer.default_local_dir, f"global_step_{step}")
 
     def _load_checkpoint(self) -> None:
         """Also what :meth:`_state` gave; a checkpoint of plain GRPO has none."""
@@ -121,9 +139,7 @@ class LastingTrainer(PPOTrainerSync):
             return
         trainer = self.config.trainer
         folder = (
-            Path(trainer.resume_from_path)
-            if trainer.resume_mode == "resume_path"
-            else Path(trainer.default_local_dir, f"global_step_{self.global_steps}")
+            Path(trainer.resume_from_path) if trainer.resume_mode == "resume_path" else self._folder(self.global_steps)
         )
         if (folder / checkpoint.STATE_FILE).is_file():
             self._restore(json.loads((folder / checkpoint.STATE_FILE).read_text(encoding="utf-8")))

@@ -20,6 +20,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from spark_verl.checks.resume import check_resume
+from spark_verl.runs.metrics import read_metrics
 from spark_verl.trainer import checkpoint
 from spark_verl.trainer.checkpoint import SEAL
 from spark_verl.trainer.ending import PREEMPTED
@@ -32,6 +33,8 @@ def taken_away(tmp_path_factory, small, runner):
     folder = tmp_path_factory.mktemp("preempted")
     overrides = [
         *small,
+        # A step is an epoch: every checkpoint lies exactly at an epoch's end.
+        "data.train_max_samples=4",
         "trainer.total_training_steps=1000",
         "trainer.total_epochs=1000",
         "trainer.resume_mode=auto",
@@ -83,6 +86,8 @@ def test_every_step_is_trained_once(taken_away):
     steps = Counter(json.loads(line)["step"] for line in records)
     assert list(steps) == list(range(1, len(steps) + 1)), "no hole between the two starts"
     assert set(steps.values()) == {1}
+    epochs = read_metrics(taken_away.folder / "metrics.jsonl")
+    assert all(values["training/epoch"] == step - 1 for step, values in epochs.items())
 
 
 def test_a_dead_worker_ends_the_run_within_a_minute_and_is_named_last(taken_away):
@@ -107,7 +112,8 @@ CUTS = {
 def resume(taken_away, tmp_path):
     """A copy of the run's last two checkpoints, and the check that chooses between them."""
     root = taken_away.folder / "checkpoints"
-    *_, older, latest = sorted(int(path.name.removeprefix("global_step_")) for path in root.glob("global_step_*"))
+    # The death may have come while a later one was written.
+    *_, older, latest = [s for s in checkpoint.steps(root) if checkpoint.flaw(root / f"global_step_{s}") is None]
     for step in (older, latest):
         shutil.copytree(root / f"global_step_{step}", tmp_path / f"global_step_{step}")
     checkpoint.track(tmp_path, latest)
