@@ -1,11 +1,11 @@
-"""A step of large images through one agent-loop worker and through several: how long, and how long nothing else happens.
+"""A step of large images through one agent-loop worker and through several: how long, and how long nothing else moves.
 
     python measure/load.py --model MODEL [--samples 512] [--side 1024] [--workers 1 4]
 
-``MODEL`` is the digits model (``spark_verl.digits.build_model``), whose image processor is told to keep a megapixel. The
-worker is the real one, with its judge prompts; the engine answers at once, and rows go nowhere, so that what is measured
-is the worker alone. Each worker is a process of its own, as in a run. Printed are seconds, samples that failed, and the
-longest time that a worker's event loop did not turn: for so long no other sample got on.
+``MODEL`` is the digits model (``spark_verl.digits.build_model``), whose image processor is told to keep a megapixel.
+The worker is the real one, with its judge prompts; the engine answers at once, and rows go nowhere, so that what is
+measured is the worker alone. Each worker is a process of its own, as in a run. Printed are seconds of the slowest one,
+samples that failed, and the longest time that a worker's event loop did not turn: for so long no other sample got on.
 
 Hostile rollouts, 10,000 of them, go through the transform, the tokenizer and the processor with
 
@@ -41,7 +41,7 @@ def model_for(folder: Path, model: Path, pixels: int) -> Path:
     return folder / "model"
 
 
-def work(model: Path, first: int, groups: int, side: int) -> tuple[int, int, float]:
+def work(model: Path, first: int, groups: int, side: int) -> tuple[int, int, float, float]:
     """One worker's share of a step.
 
     Args:
@@ -51,7 +51,7 @@ def work(model: Path, first: int, groups: int, side: int) -> tuple[int, int, flo
         side: Of its images, in pixels.
 
     Returns:
-        Rows that came out, samples that failed, seconds of its event loop's longest pause.
+        Rows that came out, samples that failed, seconds, and those of its event loop's longest pause.
     """
     sys.path.insert(0, str(ROOT / "tests" / "shared"))
     import pytest
@@ -86,11 +86,14 @@ def work(model: Path, first: int, groups: int, side: int) -> tuple[int, int, flo
         script = {"Which is larger?": [answer, "\\boxed{5}"] * (groups * N // 2)}
         limits = [f"actor_rollout_ref.rollout.n={N}", "data.max_prompt_length=4096", "data.max_response_length=64"]
         limits.append("actor_rollout_ref.rollout.max_model_len=4160")
-        _, queue, _ = run(script, [question(first + i) for i in range(groups)], overrides=limits)
+        questions = [question(first + i) for i in range(groups)]
+        started = time.perf_counter()
+        _, queue, _ = run(script, questions, overrides=limits)
+        seconds = time.perf_counter() - started
     tags = queue.tags["train"]
     rows = [key for key, tag in tags.items() if not tag.get("is_prompt")]
     failed = sum(tag.get("status") == "failure" for tag in tags.values())
-    return len(rows), failed, pauses[0]
+    return len(rows), failed, seconds, pauses[0]
 
 
 def main() -> None:
@@ -109,16 +112,12 @@ def main() -> None:
         for workers in arguments.workers:
             shares = [groups // workers + (i < groups % workers) for i in range(workers)]
             tasks = [(model, sum(shares[:i]), share, arguments.side) for i, share in enumerate(shares)]
-            started = time.perf_counter()
             with multiprocessing.get_context("spawn").Pool(workers) as pool:
                 found = pool.starmap(work, tasks)
-            seconds = time.perf_counter() - started
             rows, failed = (sum(each[i] for each in found) for i in (0, 1))
-            pause = max(each[2] for each in found)
-            print(
-                f"{workers:>8}{rows:>8}{failed:>8}{seconds:>9.0f}{groups * N / seconds:>11.1f}{pause:>18.2f}",
-                flush=True,
-            )
+            seconds, pause = (max(each[i] for each in found) for i in (2, 3))
+            figures = f"{seconds:>9.0f}{groups * N / seconds:>11.1f}{pause:>18.2f}"
+            print(f"{workers:>8}{rows:>8}{failed:>8}{figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
+from spark_verl.trainer.ending import RunEnded
 from spark_verl.vocabulary import POLICY, Outcome, RowTag, Supervision
 
 
@@ -73,7 +74,7 @@ class SparkReplayBuffer(ReplayBuffer):
             The rows, ordered by key so that arrival order never decides anything, and metrics of the transform.
 
         Raises:
-            RuntimeError: All rollouts of the step failed.
+            RunEnded: All rollouts of the step failed.
         """
         last_log = time.time()
         while True:
@@ -91,7 +92,7 @@ class SparkReplayBuffer(ReplayBuffer):
         }
         rows = self._materialize_batch(partition_id, sorted(ended), dict(self.partitions[partition_id]))
         if partition_id != "val" and not rows.keys:
-            raise RuntimeError(
+            raise RunEnded(
                 f"step {global_steps}: all {len(ended)} prompts failed to give a single rollout; "
                 "the agent-loop worker's log above has the reason"
             )

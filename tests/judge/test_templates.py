@@ -56,7 +56,7 @@ def test_a_folder_of_ones_own(tmp_path):
         ("{{ candidate }}: \\boxed{Right} or \\boxed{No}", "'Yes'"),
         ("{{ candidate", "unexpected|expected|end of"),
         ("{{ candidate.__class__.__mro__ }} \\boxed{Yes} or No", "'__class__' of 'str' object is unsafe"),
-        ("{{ ''.join.__globals__ }} {{ candidate }} \\boxed{Yes} or No", "unsafe"),
+        ("{{ ''.join.__globals__ }} {{ candidate }} \\boxed{Yes} or No", "__globals__"),
         ("{{ self.__init__.__globals__['os'] }} {{ candidate }} \\boxed{Yes} or No", "unsafe"),
         ("{% for i in range(10 ** 9) %}{% endfor %}{{ candidate }} \\boxed{Yes} or No", "Range too big"),
         ("{% include '../../../../../etc/passwd' %} {{ candidate }} \\boxed{Yes} or No", "etc/passwd"),
