@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SCENE = """
 import os, signal, sys, threading, time
 import ray
+from spark_verl.compat import ray_state
 from spark_verl.rollout.sampler import Seen
 from spark_verl.trainer import ending, watchdog
 from spark_verl.trainer.ending import RunEnded
@@ -60,6 +61,10 @@ def run(waits, stall=0.0, seen=Seen(), worker_of={}, beats=0, kill=None):
     found = cause(reference)
     print(type(found).__name__, found, flush=True)
     assert time.monotonic() - began < 60
+    # The next one must not find this one dying.
+    ray.kill(trainer)
+    while trainer._actor_id.hex() not in ray_state.actors("DEAD"):
+        time.sleep(0.1)
 
 workers = [Worker.options(name=f"agent_loop_worker_{i}_ab").remote() for i in range(3)]
 pids = ray.get([worker.pid.remote() for worker in workers])
