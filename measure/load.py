@@ -3,9 +3,9 @@
     python measure/load.py --model MODEL [--samples 512] [--side 1024] [--workers 1 4]
 
 ``MODEL`` is the digits model (``spark_verl.digits.build_model``), whose image processor is told to keep a megapixel.
-The worker is the real one, with its judge prompts; the engine answers at once, and rows go nowhere, so that what is
-measured is the worker alone. Each worker is a process of its own, as in a run. Printed are seconds of the slowest one,
-samples that failed, and the longest time that a worker's event loop did not turn: for so long no other sample got on.
+The worker is the real one, with its judge prompts; the engine's answers come in over 10 seconds, and rows go nowhere, so
+that what is measured is the worker alone. Each worker is a process of its own, as in a run. Printed are seconds of the
+slowest one, samples that failed, and the longest time that a worker's event loop did not come round.
 
 Hostile rollouts, 10,000 of them, go through the transform, the tokenizer and the processor with
 
@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import random
 import shutil
 import sys
 import tempfile
@@ -29,6 +30,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 N = 8
 BEAT_S = 0.02
+ENGINE_S = 10.0
+"""Over which an engine's answers come in: all at once, hundreds would wait for the same turn of the event loop."""
 
 
 def model_for(folder: Path, model: Path, pixels: int) -> Path:
@@ -74,7 +77,10 @@ def work(model: Path, first: int, groups: int, side: int) -> tuple[int, int, flo
     async def answer() -> str:
         if not beats:
             beats.append(asyncio.create_task(beat()))
-        return "\\boxed{4}" if len(beats) % 2 else "\\boxed{5}"
+        await asyncio.sleep(rng.uniform(0.0, ENGINE_S))
+        return f"\\boxed{{{rng.choice((4, 5))}}}"
+
+    rng = random.Random(first)
 
     def question(number: int) -> dict:
         pixels = np.random.default_rng(number).integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -83,7 +89,7 @@ def work(model: Path, first: int, groups: int, side: int) -> tuple[int, int, flo
 
     with pytest.MonkeyPatch.context() as patch:
         run = runner(str(model), AutoTokenizer.from_pretrained(model), patch)
-        script = {"Which is larger?": [answer, "\\boxed{5}"] * (groups * N // 2)}
+        script = {"Which is larger?": [answer] * (groups * N)}
         limits = [f"actor_rollout_ref.rollout.n={N}", "data.max_prompt_length=4096", "data.max_response_length=64"]
         limits.append("actor_rollout_ref.rollout.max_model_len=4160")
         questions = [question(first + i) for i in range(groups)]
