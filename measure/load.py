@@ -3,7 +3,7 @@
     python measure/load.py --model MODEL [--samples 512] [--side 1024] [--workers 1 4]
 
 ``MODEL`` is the digits model (``spark_verl.digits.build_model``), whose image processor is told to keep a megapixel.
-The worker is the real one, with its judge prompts; the engine's answers come in over 10 seconds, and rows go nowhere, so
+The worker is the real one, with its judge prompts; the engine's answers come in over 10 seconds, rows go nowhere, so
 that what is measured is the worker alone. Each worker is a process of its own, as in a run. Printed are seconds of the
 slowest one, samples that failed, and the longest time that a worker's event loop did not come round.
 
