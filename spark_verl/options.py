@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 Block = TypeVar("Block", bound="DataclassInstance")
 
 
+class RunEnded(RuntimeError):
+    """A run cannot go on; the message is one line that says why, and what to do."""
+
+    code = 1
+
+
 @dataclass(frozen=True)
 class Allowed:
     """The values that an option may have; whether null is one is said by its type.

@@ -14,11 +14,9 @@ them (:mod:`spark_verl.trainer.deferred`).
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -28,7 +26,6 @@ from tensordict import TensorDict
 from torchdata.stateful_dataloader import StatefulDataLoader
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
 from verl.utils.metric import reduce_metrics
@@ -46,6 +43,7 @@ from spark_verl.trainer.alarm import SelfConfirmationAlarm
 from spark_verl.trainer.batch import spread_padding, subset
 from spark_verl.trainer.deferred import DeferredPrompts
 from spark_verl.trainer.dump import dump_rollouts
+from spark_verl.trainer.lasting import LastingTrainer
 from spark_verl.trainer.metrics import overall_metrics, response_limits, row_metrics
 from spark_verl.trainer.mixture import MixtureSampler, NumberedDataset
 from spark_verl.trainer.self_rewarding import SelfRewarding
@@ -55,19 +53,15 @@ LABELLED = Supervision.LABELLED
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "spark.json"
-"""In a checkpoint's folder: what SPARK itself has to remember."""
-
 
 @register_trainer("spark")
-class SparkTrainer(PPOTrainerSync):
+class SparkTrainer(LastingTrainer):
     """verl's synchronous trainer with judge rows; plain GRPO when ``spark.enable`` is false.
 
     Args:
         config: The whole config; ``trainer.v1.trainer_mode`` is "spark".
     """
 
-    replay_buffer: SparkReplayBuffer
     _asked: TensorDict
     """The step's questions."""
     started_at: float | None = None
@@ -85,7 +79,7 @@ class SparkTrainer(PPOTrainerSync):
         self.deferred = DeferredPrompts()
         self.self_reward = SelfRewarding(self.spark) if self.spark.self_reward.enable else None
         self.alarm = SelfConfirmationAlarm(self.spark.alarm_window) if self.spark.alarm_window else None
-        super().__init__(config)
+        super().__init__(config, self.spark.stall_timeout_s)
 
     def _build_replay_buffer(self) -> SparkReplayBuffer:
         sampler = self.config.trainer.v1.sampler
@@ -172,43 +166,24 @@ class SparkTrainer(PPOTrainerSync):
         if self.spark.defers:
             self.deferred.collect(self.replay_buffer.prompt_tags, self._asked)
 
-    def _save_checkpoint(self) -> None:
-        """verl's checkpoint, and what SPARK has to remember beside the data loader's state."""
-        # Before verl's part: that ends with the file that says the checkpoint is complete.
-        folder = Path(self.config.trainer.default_local_dir, f"global_step_{self.global_steps}")
-        folder.mkdir(parents=True, exist_ok=True)
+    def _state(self) -> dict[str, Any]:
+        """The balance controller's, the alarm's, self-reward's, and judge prompts that wait."""
         parts = {"balance": self.balance, "alarm": self.alarm}
         if self.self_reward:
             parts["self_reward"] = self.self_reward.controller
         if self.spark.defers:
             parts["deferred"] = self.deferred
-        state = {name: part.state_dict() if part else None for name, part in parts.items()}
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=1), encoding="utf-8")
-        super()._save_checkpoint()
+        return {name: part.state_dict() if part else None for name, part in parts.items()}
 
-    def _load_checkpoint(self) -> None:
-        """Also what SPARK has to remember; a checkpoint of plain GRPO has nothing of it."""
-        super()._load_checkpoint()
-        if self.global_steps == 0:
-            return
-        trainer = self.config.trainer
-        folder = (
-            Path(trainer.resume_from_path)
-            if trainer.resume_mode == "resume_path"
-            else Path(trainer.default_local_dir, f"global_step_{self.global_steps}")
-        )
-        if (folder / STATE_FILE).is_file():
-            state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-            self.balance.load_state_dict(state["balance"])
-            if self.alarm and state.get("alarm"):
-                self.alarm.load_state_dict(state["alarm"])
-            if self.self_reward and state.get("self_reward"):
-                self.self_reward.controller.load_state_dict(state["self_reward"])
-            # Whatever judge_step is now: they were built to be asked in this step.
-            if self.spark.enable and state.get("deferred"):
-                self.deferred.load_state_dict(state["deferred"], self.train_dataset)
-        else:
-            logger.warning(f"{folder / STATE_FILE} not found: label balance starts afresh")
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.balance.load_state_dict(state["balance"])
+        if self.alarm and state.get("alarm"):
+            self.alarm.load_state_dict(state["alarm"])
+        if self.self_reward and state.get("self_reward"):
+            self.self_reward.controller.load_state_dict(state["self_reward"])
+        # Whatever judge_step is now: they were built to be asked in this step.
+        if self.spark.enable and state.get("deferred"):
+            self.deferred.load_state_dict(state["deferred"], self.train_dataset)
 
     @property
     def _is_last_step(self) -> bool:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,30 +184,58 @@ def spark_run(tmp_path_factory, small, data_with_a_bad_row) -> Run:
     return finish(start(folder, "spark_verl.main", [*small, *overrides]), folder)
 
 
+KEPT = 2
+"""The step whose checkpoint the killed run goes on from, in the middle of an epoch of three."""
+
+
 @pytest.fixture(scope="session")
-def resumed(tmp_path_factory, small) -> Run:
-    """Two ranks, judge prompts sampled a step late; killed after the checkpoint of step 2, and gone on to step 4."""
-    folder = tmp_path_factory.mktemp("resume")
-    overrides = [
+def scripted(tmp_path_factory, small) -> list[str]:
+    """Overrides: two ranks, judge prompts sampled a step late, and responses that follow from the prompt alone."""
+    loops = tmp_path_factory.mktemp("loops") / "agent_loops.yaml"
+    loops.write_text("- name: scripted\n  _target_: scripted_agent.ScriptedAgentLoop\n", encoding="utf-8")
+    return [
         *small,
         "trainer.n_gpus_per_node=2",
-        # Two steps an epoch: the checkpoint of step 2 is at the boundary.
-        "data.train_max_samples=8",
+        "data.train_max_samples=12",
         "trainer.total_epochs=2",
         "trainer.total_training_steps=4",
-        "trainer.save_freq=2",
+        f"trainer.save_freq={KEPT}",
         # A validation between a step and the next one.
         "trainer.test_freq=3",
         "trainer.resume_mode=auto",
+        f"actor_rollout_ref.rollout.agent.agent_loop_config_path={loops}",
+        "actor_rollout_ref.rollout.agent.default_agent_loop=scripted",
+        # The old log-probabilities are the actor's: nobody sampled these responses.
+        "algorithm.rollout_correction.bypass_mode=false",
         "spark.judge_step=next",
         "spark.judge_prompts_per_group=1.0",
         "spark.reflection_prompts_per_group=1.0",
-        # A judge prompt with a number of samples and a length of its own.
+        # A judge prompt with a number of samples of its own.
         "spark.reflection.n=3",
-        "spark.reflection.max_response_length=16",
     ]
-    first = start(folder, "spark_verl.main", overrides)
+
+
+@pytest.fixture(scope="session")
+def with_scripts() -> Iterator[None]:
+    """The scripted agent loop can be imported by the runs' processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "measure"), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(scope="session")
+def unbroken(tmp_path_factory, scripted, with_scripts) -> Run:
+    """Four steps without a pause."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    return finish(start(folder, "spark_verl.main", scripted), folder)
+
+
+@pytest.fixture(scope="session")
+def resumed(tmp_path_factory, scripted, with_scripts) -> Run:
+    """The same, killed after the checkpoint of step 2, and gone on to step 4."""
+    folder = tmp_path_factory.mktemp("resume")
+    first = start(folder, "spark_verl.main", scripted)
     marker = folder / "checkpoints" / "latest_checkpointed_iteration.txt"
-    wait_for(lambda: marker.is_file() and marker.read_text() == "2", first, folder)
+    wait_for(lambda: marker.is_file() and marker.read_text() == str(KEPT), first, folder)
     kill_all(first)
-    return finish(start(folder, "spark_verl.main", overrides), folder)
+    return finish(start(folder, "spark_verl.main", scripted), folder)
