@@ -1,7 +1,7 @@
 """Two FSDP ranks with two vLLM replicas: a run killed in mid-epoch goes on exactly as one that was never killed.
 
-Responses are scripted, so that both runs train on the same rows, if they plan and order the same. Judge prompts are sampled
-a step late, which ``test_next_step.py`` looks at.
+Responses are scripted, so that both runs train on the same rows, if they plan and order the same. Judge prompts are
+sampled a step late, which ``test_next_step.py`` looks at.
 """
 
 from __future__ import annotations
