@@ -20,6 +20,7 @@ from verl.utils.dataset.rl_dataset import collate_fn
 from spark_verl.rollout.media import without_media
 from spark_verl.rollout.requests import JudgeRequest
 from spark_verl.rollout.tags import Tag, group_of
+
 logger = logging.getLogger(__name__)
 
 _OF_ITS_STEP = ("global_steps", "spark_plan")
