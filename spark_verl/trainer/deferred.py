@@ -20,7 +20,6 @@ from verl.utils.dataset.rl_dataset import collate_fn
 from spark_verl.rollout.media import without_media
 from spark_verl.rollout.requests import JudgeRequest
 from spark_verl.rollout.tags import Tag, group_of
-from spark_verl.vocabulary import Message
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class DeferredPrompts:
         """For the checkpoint; can be written as JSON."""
         return {
             "requests": [request.to_dict() for request in self.requests],
-            "questions": {str(row): _fingerprint(each["raw_prompt"]) for row, each in self._questions.items()},
+            "questions": {str(row): _fingerprint(question) for row, question in self._questions.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any], dataset: Any) -> None:
@@ -86,7 +85,7 @@ class DeferredPrompts:
         """
         for row, fingerprint in state["questions"].items():
             question = dataset[int(row)] if int(row) < len(dataset) else None
-            if question is not None and _fingerprint(question["raw_prompt"]) == fingerprint:
+            if question is not None and _fingerprint(question) == fingerprint:
                 self._questions[int(row)] = question
         saved = [JudgeRequest.from_dict(each) for each in state["requests"]]
         self.requests = [request for request in saved if request.row in self._questions]
@@ -95,6 +94,7 @@ class DeferredPrompts:
             logger.warning(f"{self.lost} of {len(saved)} judge prompts dropped: the training data have changed")
 
 
-def _fingerprint(messages: list[Message]) -> str:
-    """Of a question's words."""
-    return hashlib.sha256(json.dumps(without_media(messages), sort_keys=True, default=str).encode()).hexdigest()[:16]
+def _fingerprint(question: Mapping[str, Any]) -> str:
+    """Of a question's words, truth and index: many questions about images have the same words."""
+    known = [without_media(question["raw_prompt"]), question["reward_model"], question["index"]]
+    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:16]

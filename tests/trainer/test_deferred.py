@@ -36,6 +36,14 @@ class Data(list):
         return super().__getitem__(row)
 
 
+class Changed(Data):
+    """Rows with odd numbers have other truths, as when their images are others."""
+
+    def __getitem__(self, row):
+        found = super().__getitem__(row)
+        return found if row % 2 == 0 else found | {"reward_model": {"style": "rule", "ground_truth": ["another"]}}
+
+
 DATA = Data(f"What is {row}?" for row in range(6))
 
 
@@ -113,6 +121,7 @@ def test_a_resumed_run_has_the_very_same_prompts():
         (Data(["", "another?", *(DATA.words(row) for row in range(2, 6))]), ["3-0", "3-1", "2-0"], "another question"),
         (Data(DATA.words(row) for row in range(3)), ["2-0", "1-0", "1-1"], "fewer rows"),
         (Data(), [], "no rows"),
+        (Changed(DATA.words(row) for row in range(6)), ["2-0"], "the same words with another truth"),
     ],
 )
 def test_prompts_whose_question_is_gone_are_dropped_and_counted(data, left, why, caplog):
