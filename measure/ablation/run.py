@@ -32,6 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 UNLABELLED = 1000
 """Unlabelled questions, where labelled ones are scarce."""
 
+AUDITED = 12
+"""Labelled questions that the judge is at least measured on; a fifth of all, where that is more."""
+
 SAMPLES = 8
 STRATEGIES = ("single", "reflect", "majority", "best_of_n", "weighted_vote")
 
@@ -83,27 +86,30 @@ def prepare(arm: Arm, folder: Path, variant: str, seed: int, steps: int, labels:
         Path(f"{mixed}.partial").rename(mixed)
 
 
-def read(file: Path, steps: int) -> dict | None:
+def read(file: Path, steps: int, labels: int) -> dict | None:
     """What an earlier start left of an arm; None for nothing.
 
     Raises:
-        SystemExit: It trained for another number of steps: one table would mix different budgets.
+        SystemExit: It trained for another number of steps or labels: one table would mix different budgets.
     """
     if not file.is_file():
         return None
     found = json.loads(file.read_text(encoding="utf-8"))
-    trained = found.get("cost", found).get("steps", steps)
+    cost = found.get("cost", found)
+    trained, taught = cost.get("steps", steps), cost.get("labels", labels)
     if trained != steps:
         sys.exit(f"{file}: trained for {trained} steps, not {steps}; use that number, or another --output")
+    if taught != labels:
+        sys.exit(f"{file}: trained on {taught} labels, not {labels}; use that number, or another --output")
     return found
 
 
-def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: int) -> tuple[Path, dict]:
+def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: int, labels: int) -> tuple[Path, dict]:
     """Train an arm unless it has been; returns the trained model's folder and what it cost."""
     if arm.overrides is None:
         folder.mkdir(parents=True, exist_ok=True)
         return shared / "model", {}
-    spent = read(folder / "cost.json", steps)
+    spent = read(folder / "cost.json", steps, labels)
     if spent is not None:
         return folder / "model", spent
     shutil.rmtree(folder, ignore_errors=True)
@@ -115,6 +121,7 @@ def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: in
         f"data.train_files={train_file}",
         f"data.val_files=[{data}/test.parquet,{data}/judge_test.parquet]",
         f"spark.self_reward.files=[{data}/unlabelled.parquet]",
+        f"spark.self_reward.audit_share={max(0.2, AUDITED / labels):.3f}",
         "data.shuffle=false",
         f"spark.seed={seed}",
         f"trainer.total_training_steps={steps}",
@@ -135,6 +142,7 @@ def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: in
         for values in trained
     ]
     cost = {
+        **({} if arm.data == "plenty" else {"labels": labels}),
         "steps": len(trained),
         "sequences": sum(rows),
         "tokens": sum(values["perf/total_num_tokens"] for values in trained),
@@ -203,13 +211,13 @@ def main() -> None:
         folder = shared / arm.name
         print(f"[{number}/{len(todo)}] {arguments.variant}, seed {seed}, {arm.name}: {arm.about}", flush=True)
         steps = arm.steps(arguments.steps)
-        if read(folder / "result.json", steps) is not None:
+        if read(folder / "result.json", steps, arguments.labels) is not None:
             print("  done before", flush=True)
             continue
         started = time.time()
         prepare(arm, shared, arguments.variant, seed, steps, arguments.labels)
         data = data_of(arm, shared, arguments.labels)
-        model, cost = train(arm, folder, shared, data, seed, steps)
+        model, cost = train(arm, folder, shared, data, seed, steps, arguments.labels)
         found = evaluate(model, folder, data, seed, arguments.samples)
         result = {"arm": arm.name, "about": arm.about, "seed": seed, "cost": cost, "evaluation": found}
         (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from random import Random
 
 from spark_verl.digits.attempts import HABITS, Attempt, boxed, draw_attempt, guess, solution
@@ -52,10 +53,24 @@ SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {Objective.POLICY: 0.0}
 to judge an attempt or to reflect on it, it sometimes works the question out."""
 
 BIASED_CAREFUL_SHARES = _shares(policy=0.25, pointwise=0.5, pairwise=0.5, reflection=0.3)
-"""The same for the variant ``biased``: it judges better than it answers."""
+"""The same for the variants ``biased`` and ``misled``: they judge better than they answer."""
+
+
+class Sloppiness(str, Enum):
+    """What an answer is that is not careful."""
+
+    BLIND = "blind"
+    """Any answer of the kind of question."""
+    FIRST_DIGIT = "first digit"
+    """Two of three times the first digit, else any."""
+    BELIEF = "belief"
+    """What the model wrongly believes (:func:`believed`), worked out like a careful answer."""
+
 
 BIASED_SHARE = 2 / 3
-"""Share of that variant's guesses that make the same mistake: they take the first digit for the answer."""
+
+_BELIEFS = tuple(Random(7).choices((0, 1, -1, 2, -2), (8, 3, 3, 3, 3), k=10 * len(KINDS)))
+"""By how much a result is off, for each kind of question and first digit; half of them are right."""
 
 FORMS = {
     Objective.POINTWISE: LabelForm.YES_NO,
@@ -124,14 +139,25 @@ def careful_response(question: Question, objective: Objective, candidates: Seque
     return " ".join([worked, *compared, boxed(ground_truth(question, objective, candidates))])
 
 
-def sloppy_response(
-    question: Question, objective: Objective, candidates: Sequence[Attempt], rng: Random, biased_share: float = 0.0
-) -> str:
-    """Pass a verdict at sight, repeat the attempt's answer (75 % of reflections), or guess.
+def believed(question: Question) -> str:
+    """What the variant ``misled`` takes for the answer: right for half of the kinds of question and first digits."""
+    answers, right = KINDS[question.kind].answers, int(question.answer)
+    off = _BELIEFS[10 * tuple(KINDS).index(question.kind) + question.digits[0]]
+    return str(right + off if answers[0] <= right + off <= answers[-1] else right - off)
 
-    ``biased_share`` of the guesses at a question's answer are its first digit.
-    """
-    if objective is Objective.POLICY and biased_share and rng.random() < biased_share:
+
+def sloppy_response(
+    question: Question,
+    objective: Objective,
+    candidates: Sequence[Attempt],
+    rng: Random,
+    sloppiness: Sloppiness = Sloppiness.BLIND,
+) -> str:
+    """Pass a verdict at sight, repeat the attempt's answer (75 % of reflections), or answer as ``sloppiness`` says."""
+    if objective is Objective.POLICY and sloppiness is Sloppiness.BELIEF:
+        answer = believed(question)
+        return f"{solution(question.kind, question.digits, answer)} {boxed(answer)}"
+    if objective is Objective.POLICY and sloppiness is Sloppiness.FIRST_DIGIT and rng.random() < BIASED_SHARE:
         return guess(str(question.digits[0]))
     if objective is Objective.POINTWISE:
         return rng.choice(("Looks fine. \\boxed{Yes}", "Looks wrong. \\boxed{No}"))
@@ -153,7 +179,7 @@ def draw_demonstration(
     templates: TemplateSet,
     careful_shares: Shares,
     role_shares: Shares = ROLE_SHARES,
-    biased_share: float = 0.0,
+    sloppiness: Sloppiness = Sloppiness.BLIND,
 ) -> Demonstration:
     """Draw one demonstration about training digits.
 
@@ -162,7 +188,7 @@ def draw_demonstration(
         templates: The judge templates.
         careful_shares: Probability of the careful habit for each kind of prompt.
         role_shares: Probability of each kind of prompt.
-        biased_share: Of the guesses, see :func:`sloppy_response`.
+        sloppiness: Of answers that are not careful.
     """
     objective = rng.choices(tuple(role_shares), tuple(role_shares.values()))[0]
     habit = "careful" if rng.random() < careful_shares[objective] else "sloppy"
@@ -178,5 +204,5 @@ def draw_demonstration(
     if habit == "careful":
         response = careful_response(question, objective, candidates)
     else:
-        response = sloppy_response(question, objective, candidates, rng, biased_share)
+        response = sloppy_response(question, objective, candidates, rng, sloppiness)
     return Demonstration(question, objective, habit, prompt, response)

@@ -27,12 +27,12 @@ from spark_verl.digits.architecture import encode_tiles, tile_values
 from spark_verl.digits.batches import Batch, BatchBuilder
 from spark_verl.digits.demonstrations import (
     BIASED_CAREFUL_SHARES,
-    BIASED_SHARE,
     CAREFUL_SHARES,
     ROLE_SHARES,
     SKILL_ROLE_SHARES,
     SPARSE_CAREFUL_SHARES,
     Shares,
+    Sloppiness,
     draw_demonstration,
 )
 from spark_verl.digits.muon import Muon
@@ -58,7 +58,7 @@ class Schedule:
             (weight matrices); both stages together are one warm-up and cosine.
         views: Shifted copies of every training digit that stages 2 and 3 choose from.
         careful_shares: Share of careful demonstrations in stage 3 for each kind of prompt.
-        biased_share: Share of its guesses that make the same mistake.
+        sloppiness: Of the others among its answers.
     """
 
     perception_steps: int = 250
@@ -71,7 +71,7 @@ class Schedule:
     matrix_lr: float = 5e-3
     views: int = 4
     careful_shares: Shares = field(default_factory=CAREFUL_SHARES.copy)
-    biased_share: float = 0.0
+    sloppiness: Sloppiness = Sloppiness.BLIND
 
     @property
     def work(self) -> float:
@@ -82,12 +82,14 @@ class Schedule:
 VARIANTS: dict[str, Schedule] = {
     "mixed": Schedule(),
     "sparse": Schedule(skill_steps=1000, careful_shares=SPARSE_CAREFUL_SHARES),
-    "biased": Schedule(careful_shares=BIASED_CAREFUL_SHARES, biased_share=BIASED_SHARE),
+    "biased": Schedule(careful_shares=BIASED_CAREFUL_SHARES, sloppiness=Sloppiness.FIRST_DIGIT),
+    "misled": Schedule(habit_steps=500, careful_shares=BIASED_CAREFUL_SHARES, sloppiness=Sloppiness.BELIEF),
 }
 """``mixed``: half of its answers are right, all tasks start with a reward (the quickstart). ``sparse``: a less skilled
 model whose answers are guesses, so that reinforcement learning on questions alone has next to nothing to learn from.
 ``biased``: one whose answers mostly make the same mistake, so that the majority is wrong, though its judgement is often
-careful."""
+careful. ``misled``: one that believes wrong results, different ones for every kind of question and first digit, so that
+what a label says about one of them says little about the others."""
 
 
 def shift(grey: Tensor, generator: torch.Generator, reach: float = 0.7) -> Tensor:
@@ -248,7 +250,7 @@ def teach_habits(
         ("habits", schedule.habit_steps, HABIT_COST, schedule.careful_shares, ROLE_SHARES),
     )
     for name, steps, cost, careful_shares, role_shares in stages:
-        draw = partial(draw_demonstration, rng, templates, careful_shares, role_shares, schedule.biased_share)
+        draw = partial(draw_demonstration, rng, templates, careful_shares, role_shares, schedule.sloppiness)
         # The shares of the habits come out as stated only if every batch has every kind of prompt in it.
         batches = builder.stream(draw, schedule.batch, rng, by_length=name == "skill")
         for batch in islice(batches, steps):

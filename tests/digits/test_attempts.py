@@ -16,8 +16,11 @@ from spark_verl.digits.demonstrations import (
     FORMS,
     ROLE_SHARES,
     TEMPLATES,
+    Sloppiness,
+    believed,
     careful_response,
     draw_demonstration,
+    sloppy_response,
 )
 from spark_verl.digits.questions import KINDS, Question, pool
 from spark_verl.judge.templates import TemplateSet
@@ -70,6 +73,35 @@ def test_demonstrations_use_training_digits_in_the_stated_shares(objective: Obje
     sloppy = Counter(BOX.search(d.response)[1] for d in drawn if d.habit == "sloppy")
     if FORMS.get(objective, LabelForm.FREE).labels:
         assert max(sloppy.values()) / sum(sloppy.values()) == pytest.approx(0.5, abs=0.04)
+
+
+EVERY_QUESTION = [Question(kind, (0, 1), (a, b)) for kind in KINDS for a in range(10) for b in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("sloppiness", "right", "most_frequent"),
+    # Shares of samples, by what follows from the definition: how many are right by chance, how many say the same.
+    [(Sloppiness.BLIND, 0.05, 0.15), (Sloppiness.FIRST_DIGIT, 0.2, 0.7), (Sloppiness.BELIEF, 0.5, 1.0)],
+)
+def test_sloppy_answers_agree_as_far_as_stated(sloppiness: Sloppiness, right: float, most_frequent: float) -> None:
+    rng, hits, modes = Random(3), 0, 0
+    for question in EVERY_QUESTION:
+        texts = [sloppy_response(question, Objective.POLICY, [], rng, sloppiness) for _ in range(20)]
+        answers = Counter(BOX.search(text)[1] for text in texts)
+        hits += answers[question.answer]
+        modes += max(answers.values())
+    assert hits / (20 * len(EVERY_QUESTION)) == pytest.approx(right, abs=0.06)
+    assert modes / (20 * len(EVERY_QUESTION)) == pytest.approx(most_frequent, abs=0.06)
+
+
+def test_a_wrong_belief_looks_careful_and_lies_in_the_range_of_the_kind() -> None:
+    wrong = [question for question in EVERY_QUESTION if believed(question) != question.answer]
+    assert len(wrong) == pytest.approx(len(EVERY_QUESTION) / 2, abs=30)
+    for question in wrong:
+        answer = believed(question)
+        assert KINDS[question.kind].answers[0] <= int(answer) <= KINDS[question.kind].answers[-1]
+        text = sloppy_response(question, Objective.POLICY, [], Random(0), Sloppiness.BELIEF)
+        assert text.startswith("The digits are") and BOX.search(text)[1] == answer
 
 
 @pytest.mark.parametrize(("objective", "form"), FORMS.items())

@@ -144,15 +144,48 @@ def paths(data_folder, tmp_path):
     }
 
 
+@pytest.fixture
+def echo(tmp_path) -> Path:
+    """An interpreter that prints its arguments."""
+    file = tmp_path / "echo"
+    file.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    file.chmod(0o755)
+    return file
+
+
+@pytest.fixture
+def dry_run(echo, paths, monkeypatch, capsys):
+    """What a script's dry run prints: its command from the script, the command itself in this process."""
+
+    def run(script: str, *arguments: str, memory: int, **variables: str) -> str:
+        command = run_script(script, *arguments, SPARK_PYTHON=str(echo), DRY_RUN="1", **{**paths, **variables})
+        module, name, *overrides = command.stdout.splitlines()[1], *command.stdout.splitlines()[5:]
+        assert module == "spark_verl.main"
+        monkeypatch.setenv("DRY_RUN", "1")
+        monkeypatch.setenv("GPU_MEMORY_GB", str(memory))
+        monkeypatch.setenv("VERL_FILE_LOGGER_PATH", f"{paths['OUTPUT_DIR']}/metrics.jsonl")
+        # The alias of vLLM's distribution must not outlive the test.
+        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+        main.main.__wrapped__(load(name, *overrides))
+        return capsys.readouterr().out
+
+    return run
+
+
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_script_dry_runs(name, paths):
-    """The scripts as a person runs them: without a GPU, Ray or a set-up, from any folder."""
-    done = run_script(f"{name}.sh", DRY_RUN="1", GPU_MEMORY_GB=str(GPU_GIB.get(name, 80)), **paths)
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
-    assert "All configuration checks passed" in done.stdout, "verl's own validate_config"
-    assert f"experiment_name: {name}" in done.stdout
-    assert "KV cache" in done.stdout
+def test_every_script_dry_runs(name, dry_run, paths):
+    shown = dry_run(f"{name}.sh", memory=GPU_GIB.get(name, 80))
+    assert "All configuration checks passed" in shown, "verl's own validate_config"
+    assert f"experiment_name: {name}" in shown
+    assert "KV cache" in shown
     assert not Path(paths["OUTPUT_DIR"], "global_step_1").exists()
+
+
+def test_a_script_dry_runs_as_a_person_runs_it(paths):
+    """A process of its own: without a GPU, Ray or a set-up, from any folder."""
+    done = run_script("spark_vl_7b.sh", DRY_RUN="1", GPU_MEMORY_GB="80", **paths)
+    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+    assert "All configuration checks passed" in done.stdout and "KV cache" in done.stdout
 
 
 def test_the_quickstart_on_a_gpu_is_in_float32_on_one_gpu():
@@ -175,19 +208,14 @@ def test_the_quickstart_on_a_gpu_differs_from_the_quickstart_only_in_the_platfor
     assert gpu["actor_rollout_ref"]["actor"]["optim"] == cpu["actor_rollout_ref"]["actor"]["optim"]
 
 
-def test_the_quickstart_on_a_gpu_dry_runs_and_fits_4_gb(model_folder, paths):
-    done = run_script("train.sh", "quickstart_gpu", DRY_RUN="1", GPU_MEMORY_GB="4", MODEL_PATH=model_folder, **paths)
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
-    assert "All configuration checks passed" in done.stdout, "verl's own validate_config"
-    assert "memory per GPU of 4 GiB, estimated" in done.stdout
+def test_the_quickstart_on_a_gpu_dry_runs_and_fits_4_gb(model_folder, dry_run, paths):
+    shown = dry_run("train.sh", "quickstart_gpu", memory=4, MODEL_PATH=model_folder)
+    assert "All configuration checks passed" in shown, "verl's own validate_config"
+    assert "memory per GPU of 4 GiB, estimated" in shown
     assert not Path(paths["OUTPUT_DIR"]).exists()
 
 
-def test_the_variables_stand_in_place_of_what_the_recipe_says(tmp_path):
-    """``train.sh`` with an interpreter that prints its arguments."""
-    echo = tmp_path / "echo"
-    echo.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    echo.chmod(0o755)
+def test_the_variables_stand_in_place_of_what_the_recipe_says(echo):
     given = {
         "MODEL_PATH": ("actor_rollout_ref.model.path", "/a model"),
         "TRAIN_FILES": ("data.train_files", "[a.parquet,b.parquet]"),
