@@ -156,3 +156,18 @@ def _attend(
         seen = seen.triu(offset - before) if before >= 0 else seen
     query, key, value = (tokens.transpose(0, 1).unsqueeze(0) for tokens in (q, k, v))
     return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale)[0].transpose(0, 1)
+
+
+def through_transformers(original: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:
+    """Attention for layers of these kinds, as transformers defines it, which finds packed rows from their positions.
+
+    With packed rows verl replaces it by a function of its own that calls flash-attn, whatever the config asks for: a
+    ``NameError`` where the package is missing.
+    """
+    own = {kind: kind.forward for kind in kinds}
+
+    def forward(attention: Any, *args: Any, **named: Any) -> Any:
+        flash_attn = attention.config._attn_implementation == FLASH_ATTN
+        return (original if flash_attn else own[type(attention)])(attention, *args, **named)
+
+    return forward

@@ -47,9 +47,7 @@ _WORD = re.compile(r"\w+(?:['’\-]\w+)*")
 # Scripts without spaces between words, and Korean, where particles follow without one.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _STOP = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+|\n")
-_NO_STOP = re.compile(
-    r"\b(?:(?i:mr|mrs|ms|dr|prof|st|vs|etc|fig|approx|inc|jr|sr|cf|al|(?:[a-z]\.)+[a-z])|[A-HJ-Z])\.$"
-)
+_NO_STOP = re.compile(r"\b(?:(?i:mr|mrs|ms|dr|prof|st|vs|etc|fig|approx|jr|sr|cf|al|(?:[a-z]\.)+[a-z])|[A-HJ-Z])\.$")
 _DIVIDER = re.compile(r"^[ \t]*\*[ \t]?\*[ \t]?\*[ \t]*$", re.MULTILINE)
 _BULLET = re.compile(r"^[ \t]*[*+-][ \t]+(?![*\-][ \t*\-]*$)\S", re.MULTILINE)
 _EMPHASIS = re.compile(r"(?<!\*)(\*{1,3})(?![\s*])[^*\n]*[^\s*](\*{1,3})(?!\*)")
