@@ -171,6 +171,10 @@ def _texts(messages: Any, name: str) -> list[str]:
         texts += found
     if not asked:
         raise RowError("empty_question", f"{name} has no user message with text")
+    if messages[-1]["role"] == "assistant":  # as in data for fine-tuning, whose last message is the answer
+        raise RowError(
+            "bad_message", f"{name}[{len(messages) - 1}] is an assistant's, and nothing is asked after it: leave it out"
+        )
     return texts
 
 

@@ -55,6 +55,9 @@ def open_sample(path: Path, rows: int) -> tuple[pa.Schema, int, Iterator[tuple[S
         try:
             table = datasets.load_dataset("json", data_files=str(path), split="train").with_format("arrow")
         except Exception as error:  # pandas, Arrow and datasets each have their own
+            with path.open("rb") as file:
+                if not any(line.strip() for line in file):
+                    raise ValueError("it has no rows") from error
             raise ValueError(f"verl cannot read it: {said(error.__cause__ or error)}") from error
         schema, total = table.features.arrow_schema, len(table)
     if not total:

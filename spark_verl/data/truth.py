@@ -58,7 +58,8 @@ def ground_truth(answer: Any) -> str:
     except RecursionError:
         raise RowError("unverifiable_answer", "it is nested too deeply") from None
     if not texts:
-        raise RowError("empty_answer", brief(answer))
+        keys = "; of a struct the verifier reads ground_truth, answer or target" if isinstance(answer, Mapping) else ""
+        raise RowError("empty_answer", f"{brief(answer)}{keys}")
     usable = [text for text in texts if _is_verifiable(text)]
     if not usable:
         raise RowError("unverifiable_answer", brief(texts[0]))

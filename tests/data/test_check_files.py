@@ -50,8 +50,10 @@ def test_files_that_are_none(tmp_path) -> None:
         check_file(tmp_path / "bad.jsonl")
     path = tmp_path / "empty.parquet"
     pq.write_table(pa.Table.from_pylist([row()]).slice(0, 0), path)
-    with pytest.raises(ValueError, match="no rows"):
-        check_file(path)
+    (tmp_path / "blank.jsonl").write_text(" \n\n")
+    for empty in (path, tmp_path / "blank.jsonl"):
+        with pytest.raises(ValueError, match="no rows"):
+            check_file(empty)
 
 
 def test_json_files_are_looked_at(tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter, defaultdict
 
@@ -108,3 +109,33 @@ def test_verdicts_belong_to_the_group_that_they_reward(run, seen) -> None:
     unlabelled = {"reward_model": {"style": "rule", "ground_truth": None}, "spark_supervision": "unlabelled"}
     run({"larger": [RIGHT, WRONG, RIGHT, WRONG]}, [prompt(**unlabelled)], overrides=["spark.self_reward.enable=true"])
     assert seen.keys() == {"u"} and len(seen["u"]) == N + 2 * 4, "the samples, and four verdicts on each of two answers"
+
+
+class Local:
+    """A Ray actor's handle without Ray: the methods of an object, awaitable."""
+
+    def __init__(self, actor: object) -> None:
+        self._actor = actor
+
+    def __getattr__(self, name: str) -> object:
+        async def call(*args, **kwargs):
+            return getattr(self._actor, name)(*args, **kwargs)
+
+        return type("Method", (), {"remote": staticmethod(call)})
+
+
+@pytest.mark.parametrize(
+    ("make", "engines"),
+    [
+        (lambda servers: GroupRouter(servers, {"slack": SLACK}), 1),
+        (verl_router.GlobalRequestLoadBalancer, 3),
+    ],
+    ids=["ours", "verl's"],
+)
+def test_the_client_tells_the_group_to_a_router_that_asks(make, engines) -> None:
+    async def acquire() -> set[str]:
+        client = routing.GroupClient(None, Local(make({"a": 1, "b": 2, "c": 3})))
+        with routing.sampling("u"):
+            return {(await client._acquire_server(f"{i}", prompt_ids=[1]))[0] for i in range(3)}
+
+    assert len(asyncio.run(acquire())) == engines
