@@ -73,9 +73,10 @@ def actors(state: str) -> dict[str, Actor]:
 
 
 def _reason(cause: object) -> str:
-    """The message of Ray's record of a death."""
+    """The message of Ray's record of a death, without its list of what usually is the reason."""
     context = getattr(cause, "actor_died_error_context", None)
-    return getattr(context, "error_message", "") or " ".join(str(cause).split())
+    message = getattr(context, "error_message", "") or " ".join(str(cause).split())
+    return message.partition(" Some common causes")[0]
 
 
 def _of_this_run(key: str) -> bytes:
