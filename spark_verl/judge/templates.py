@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateError
+from jinja2 import FileSystemLoader, StrictUndefined, Template
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from spark_verl.vocabulary import LabelForm, Objective, Source
 
@@ -90,7 +91,10 @@ class TemplateSet:
                 for ``\\boxed{}``, or does not offer all labels of its form; the message names the file.
         """
         folder = resolve_folder(path)
-        env = Environment(loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False)
+        # A template folder may come with a model: its templates see their variables, and no Python behind them.
+        env = ImmutableSandboxedEnvironment(
+            loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False
+        )
         found: dict[tuple[str, str], tuple[Template, ...]] = {}
         fences: set[str] = set()
         for (objective, form), variables in VARIABLES.items():
@@ -102,7 +106,7 @@ class TemplateSet:
                     template = env.get_template(relative)
                     for source in Source:
                         _check(template, variables, form.labels, source)
-                except (TemplateError, ValueError) as error:
+                except Exception as error:  # expressions in a template raise anything
                     raise ValueError(f"judge template {folder / relative}: {error}") from error
                 compiled.append(template)
                 fences.update(_CLOSING_TAG.findall((folder / relative).read_text(encoding="utf-8")))

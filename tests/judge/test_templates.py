@@ -55,8 +55,17 @@ def test_a_folder_of_ones_own(tmp_path):
         ("Is it right? \\boxed{Yes}", "candidate"),
         ("{{ candidate }}: \\boxed{Right} or \\boxed{No}", "'Yes'"),
         ("{{ candidate", "unexpected|expected|end of"),
+        ("{{ candidate.__class__.__mro__ }} \\boxed{Yes} or No", "'__class__' of 'str' object is unsafe"),
+        ("{{ ''.join.__globals__ }} {{ candidate }} \\boxed{Yes} or No", "__globals__"),
+        ("{{ self.__init__.__globals__['os'] }} {{ candidate }} \\boxed{Yes} or No", "unsafe"),
+        ("{% for i in range(10 ** 9) %}{% endfor %}{{ candidate }} \\boxed{Yes} or No", "Range too big"),
+        ("{% include '../../../../../etc/passwd' %} {{ candidate }} \\boxed{Yes} or No", "etc/passwd"),
+        ("{{ 1 / 0 }} {{ candidate }} \\boxed{Yes} or No", "division by zero"),
     ],
-    ids=["unknown variable", "no box", "candidate ignored", "label missing", "syntax"],
+    ids=[
+        *["unknown variable", "no box", "candidate ignored", "label missing", "syntax", "class", "globals", "self"],
+        *["endless loop", "file elsewhere", "failing expression"],
+    ],
 )
 def test_bad_templates_are_refused_by_name(tmp_path, text, message):
     folder = write(tmp_path, {**MINE, "pointwise/yes_no/02.jinja": text})
