@@ -18,7 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 import psutil
@@ -32,6 +32,8 @@ from spark_verl.checks import budget, keys, rules
 from spark_verl.checks.architecture import known_shape
 from spark_verl.config import load_spark_config
 from spark_verl.options import brief
+from spark_verl.trainer import ending
+from spark_verl.trainer.checkpoint import write_at_once
 from spark_verl.vocabulary import Supervision
 
 
@@ -122,7 +124,7 @@ def check_with_verl(config: DictConfig) -> None:
     with_verl.check(config)
     validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     architecture.check_architecture(config)
-    resume.check_resume(config)
+    resume.check_resume(config, mend=not dry_run())
 
 
 def check_with_vllm(config: DictConfig) -> None:
@@ -213,18 +215,23 @@ def record(config: DictConfig) -> None:
     """Write ``config.yaml`` (resolved) and ``run.json`` (recipe, overrides, versions) into the run's folder."""
     folder = Path(str(config.trainer.default_local_dir)).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    write_at_once(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     call = HydraConfig.get()
     versions = {"python": sys.version.partition(" ")[0]}
     for name in ("spark-verl", "verl", "vllm", "torch", "transformers", "ray"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     about = {"recipe": call.job.config_name, "overrides": list(call.overrides.task), "versions": versions}
-    (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    write_at_once(folder / "run.json", json.dumps(about, indent=2) + "\n")
 
 
-def run(config: DictConfig) -> None:
-    """Start or join Ray and train. Returns when training has ended."""
+def run(config: DictConfig, listener: ending.Listener) -> None:
+    """Start or join Ray and train. Returns when training has ended.
+
+    Args:
+        config: The prepared config.
+        listener: Gets to know when there is a trainer that can be asked to stop.
+    """
     started_at = psutil.Process().create_time()
 
     import ray
@@ -242,7 +249,22 @@ def run(config: DictConfig) -> None:
             compat.prepare_metrics_file(keep=config.trainer.resume_mode != "disable")
             super().run(config)
 
-    run_ppo(config, task_runner_class=ray.remote(num_cpus=1)(SparkTaskRunner))
+    class Runner:
+        """What verl starts once Ray is there, which is when a signal can be handed on."""
+
+        def __init__(self, actor: Any) -> None:
+            self._actor = actor
+
+        def options(self, **options: Any) -> Runner:
+            """Ray's."""
+            return Runner(self._actor.options(**options))
+
+        def remote(self) -> Any:
+            """Ray's: start the actor."""
+            listener.listen(training=True)
+            return self._actor.remote()
+
+    run_ppo(config, task_runner_class=Runner(ray.remote(num_cpus=1)(SparkTaskRunner)))
 
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -253,6 +275,8 @@ _ASKED = os.environ.get(_FULL_ERROR, "0")
 def main(config: DictConfig) -> None:
     """Hydra entry point."""
     os.environ[_FULL_ERROR] = _ASKED
+    listener = ending.Listener()
+    listener.listen()
     try:
         prepare(config)
         if dry_run():
@@ -264,7 +288,13 @@ def main(config: DictConfig) -> None:
         fail(error.__cause__ or error)
     except (ValueError, OSError, AssertionError, OmegaConfBaseException, compat.NotReadyError) as error:
         fail(error)
-    run(config)
+    try:
+        run(config, listener)
+    except Exception as error:  # whatever Ray hands on of what verl raises
+        ended = ending.cause_of(error)
+        if ended is None:
+            raise
+        fail(ended, ended.code)
 
 
 def command() -> None:
@@ -282,15 +312,16 @@ def command() -> None:
         fail(ValueError(keys.unknown_override(unknown[1])) if unknown else error)
 
 
-def fail(error: BaseException) -> NoReturn:
+def fail(error: BaseException, code: int = 1) -> NoReturn:
     """End with one line for each finding; with a stack trace if ``HYDRA_FULL_ERROR=1``."""
-    if os.environ.get(_FULL_ERROR) == "1":
+    if code == 1 and os.environ.get(_FULL_ERROR) == "1":
         raise error
     # A message of our own has a line for each finding, that of a library is one message.
     foreign = isinstance(error, HydraException | OmegaConfBaseException | AssertionError)
     lines = [brief(error, limit=400)] if foreign else str(error).splitlines()
     text = "\n".join(f"spark_verl: {line}" for line in lines or [type(error).__name__])
-    sys.exit(f"{text}\n({_FULL_ERROR}=1 shows where)")
+    print(f"{text}\n({_FULL_ERROR}=1 shows where)" if code == 1 else text, file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ module                  role
 ``verl_rows``           a prompt's rows reach TransferQueue in one request, pixels in 16 bits
 ``vision_tower``        no gradients through a tower that is not trained; ``actor.freeze_vision_tower``
 ``ray_handles``         who only asks vLLM's server does not import vLLM
+``ray_state``           words that all processes of a run can read, and which of them live
 ``packed_attention``    packed rows on torch's own variable-length attention
 ``verl_cpu``            CPU only: verl's device interface on top of ``torch.cpu``; one gloo backend
 ``torch_cpu``           CPU only: offload without pinned memory

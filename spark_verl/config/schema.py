@@ -21,6 +21,7 @@ _LENGTH = at_least(1, "(or null for data.max_response_length)")
 _POINTWISE_FORMS = some_of([form.value for form in LabelForm if form.labels], least=1)
 _AUDIT = Allowed("lie between 0 and 1, both excluded", lambda value: 0 < value < 1)
 _ROWS = Allowed("be -1 (all rows) or more", lambda value: value >= -1)
+_LIMIT = Allowed("be 0 (none) or a positive number of seconds", lambda value: value >= 0)
 _WINDOW = Allowed("be 0 (none) or at least 2", lambda value: value == 0 or value >= 2)
 
 
@@ -137,6 +138,9 @@ class SparkConfig:
     # verl's fixed 2 s is more than half of a small step.
     poll_interval_s: float = option(0.1, POSITIVE)
     """Seconds between two looks at TransferQueue while a step's rollouts are under way."""
+    stall_timeout_s: float = option(3600.0, _LIMIT)
+    """Seconds without any progress (of rollouts, or from one part of a step to the next) after which the run ends, and
+    says what it waited for."""
     share_media: bool = True
     """Tokenize a prompt, and fetch and process its images, once; false does it for each sample, as verl does."""
     policy_weight: float = 1.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
@@ -16,7 +17,23 @@ from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
+from spark_verl.trainer.ending import RunEnded
 from spark_verl.vocabulary import POLICY, Outcome, RowTag, Supervision
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How far a step's rollouts were at the last look.
+
+    Attributes:
+        ended: Number of prompts that have ended.
+        rows: Number of rows that are there.
+        under_way: uids of the prompts that have not ended.
+    """
+
+    ended: int = 0
+    rows: int = 0
+    under_way: frozenset[str] = frozenset()
 
 
 class SparkReplayBuffer(ReplayBuffer):
@@ -33,6 +50,9 @@ class SparkReplayBuffer(ReplayBuffer):
 
     prompt_tags: dict[str, Tag] = {}
     """``{uid: tag}`` of all policy and judge prompts of the last training step."""
+
+    seen = Seen()
+    """For whoever watches from another thread."""
 
     supervision: Mapping[str, Supervision] = {}
     """``{uid: where its reward comes from}`` of the step's policy prompts, as the trainer submitted them; labelled
@@ -54,13 +74,14 @@ class SparkReplayBuffer(ReplayBuffer):
             The rows, ordered by key so that arrival order never decides anything, and metrics of the transform.
 
         Raises:
-            RuntimeError: All rollouts of the step failed.
+            RunEnded: All rollouts of the step failed.
         """
         last_log = time.time()
         while True:
             self._sync_metadata_from_transfer_queue()
             ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
             under_way = self.pending_keys[partition_id] | self.running_keys[partition_id]
+            self.seen = Seen(len(ended), len(self.partitions[partition_id]), frozenset(under_way))
             if len(ended) >= batch_size and not under_way:
                 break
             last_log = self._wait_for_next_poll(partition_id, last_log)
@@ -71,7 +92,7 @@ class SparkReplayBuffer(ReplayBuffer):
         }
         rows = self._materialize_batch(partition_id, sorted(ended), dict(self.partitions[partition_id]))
         if partition_id != "val" and not rows.keys:
-            raise RuntimeError(
+            raise RunEnded(
                 f"step {global_steps}: all {len(ended)} prompts failed to give a single rollout; "
                 "the agent-loop worker's log above has the reason"
             )

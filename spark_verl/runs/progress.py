@@ -21,6 +21,7 @@ import psutil
 from tqdm import tqdm
 
 from spark_verl.runs.metrics import read_metrics
+from spark_verl.trainer.ending import SIGNALS
 
 SHOWN = {
     "policy": "spark/policy/acc",
@@ -145,7 +146,8 @@ def main() -> None:
     with arguments.log.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         # Whoever stops us wants the training stopped, too: it would go on alone otherwise.
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        for asking in SIGNALS:
+            signal.signal(asking, lambda number, _: process.send_signal(number))
         try:
             code = watch(process, arguments.metrics, arguments.steps)
         except KeyboardInterrupt:
@@ -154,7 +156,7 @@ def main() -> None:
     if code != 0:
         with arguments.log.open(encoding="utf-8", errors="replace") as log:
             tail = "".join(deque(log, maxlen=TAIL_LINES))
-        print(f"\nThe command failed with exit code {code}. End of {arguments.log}:\n\n{tail}", file=sys.stderr)
+        print(f"\nThe command ended with exit code {code}. End of {arguments.log}:\n\n{tail}", file=sys.stderr)
     sys.exit(code if code >= 0 else 128 - code)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import torch
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
@@ -9,6 +14,8 @@ from verl.utils.debug import marked_timer
 
 from spark_verl.rollout.tags import is_padding, row_of
 from spark_verl.trainer.batch import fetch, reward_infos, subset
+
+logger = logging.getLogger(__name__)
 
 SPARK_COLUMNS = ("role", "objective", "source", "label_form", "about", "parent", "supervision")
 INFO_COLUMNS = ("acc", "format", "status", "answer", "index", "data_source")
@@ -52,6 +59,22 @@ def dump_rollouts(trainer: PPOTrainer, batch: KVBatchMeta, timing_raw: dict[str,
             reward_extra_infos_dict=columns,
             dump_path=folder,
         )
+
+
+def write_if_possible(write: Callable[..., None], *arguments: Any) -> None:
+    """Write a dump; a disk that has no room for it costs the dump, not the run.
+
+    Args:
+        write: verl's function.
+        arguments: Its arguments: the columns, then the dump's folder and the training step.
+    """
+    folder, step = arguments[-2:]
+    try:
+        write(*arguments)
+    except OSError as error:
+        logger.warning(f"step {step} is not dumped: {error}")
+        # Half a dump would be taken for all of the step's rows.
+        Path(folder, f"{step}.jsonl").unlink(missing_ok=True)
 
 
 def _per_row(advantages: torch.Tensor, response_mask: torch.Tensor) -> list[float]:

@@ -13,11 +13,9 @@ its own uid.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -27,7 +25,6 @@ from tensordict import TensorDict
 from torchdata.stateful_dataloader import StatefulDataLoader
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
 from verl.utils.metric import reduce_metrics
@@ -42,6 +39,7 @@ from spark_verl.trainer import advantages
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
 from spark_verl.trainer.batch import spread_padding, subset
 from spark_verl.trainer.dump import dump_rollouts
+from spark_verl.trainer.lasting import LastingTrainer
 from spark_verl.trainer.metrics import overall_metrics, row_metrics
 from spark_verl.trainer.mixture import MixtureSampler, SupervisedDataset
 from spark_verl.trainer.self_rewarding import SelfRewarding
@@ -51,19 +49,15 @@ LABELLED = Supervision.LABELLED
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "spark.json"
-"""In a checkpoint's folder: what SPARK itself has to remember."""
-
 
 @register_trainer("spark")
-class SparkTrainer(PPOTrainerSync):
+class SparkTrainer(LastingTrainer):
     """verl's synchronous trainer with judge rows; plain GRPO when ``spark.enable`` is false.
 
     Args:
         config: The whole config; ``trainer.v1.trainer_mode`` is "spark".
     """
 
-    replay_buffer: SparkReplayBuffer
     started_at: float | None = None
     """When the run's first process started (seconds since the epoch); set by ``spark_verl.main``."""
 
@@ -76,7 +70,7 @@ class SparkTrainer(PPOTrainerSync):
         self._plans: dict[str, Plan] = {}
         self.self_reward = SelfRewarding(self.spark) if self.spark.self_reward.enable else None
         self.alarm = SelfConfirmationAlarm(self.spark.alarm_window) if self.spark.alarm_window else None
-        super().__init__(config)
+        super().__init__(config, self.spark.stall_timeout_s)
 
     def _build_replay_buffer(self) -> SparkReplayBuffer:
         sampler = self.config.trainer.v1.sampler
@@ -143,38 +137,19 @@ class SparkTrainer(PPOTrainerSync):
         if self.spark.enable:
             self.balance.update(step_outcome(self.replay_buffer.prompt_tags, self._plans))
 
-    def _save_checkpoint(self) -> None:
-        """verl's checkpoint, and the balance controller's state beside the data loader's."""
-        # Before verl's part: that ends with the file that says the checkpoint is complete.
-        folder = Path(self.config.trainer.default_local_dir, f"global_step_{self.global_steps}")
-        folder.mkdir(parents=True, exist_ok=True)
+    def _state(self) -> dict[str, Any]:
+        """The balance controller's, the alarm's and self-reward's."""
         parts = {"balance": self.balance, "alarm": self.alarm}
         if self.self_reward:
             parts["self_reward"] = self.self_reward.controller
-        state = {name: part.state_dict() if part else None for name, part in parts.items()}
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=1), encoding="utf-8")
-        super()._save_checkpoint()
+        return {name: part.state_dict() if part else None for name, part in parts.items()}
 
-    def _load_checkpoint(self) -> None:
-        """Also the balance controller's state; a checkpoint of plain GRPO has none."""
-        super()._load_checkpoint()
-        if self.global_steps == 0:
-            return
-        trainer = self.config.trainer
-        folder = (
-            Path(trainer.resume_from_path)
-            if trainer.resume_mode == "resume_path"
-            else Path(trainer.default_local_dir, f"global_step_{self.global_steps}")
-        )
-        if (folder / STATE_FILE).is_file():
-            state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-            self.balance.load_state_dict(state["balance"])
-            if self.alarm and state.get("alarm"):
-                self.alarm.load_state_dict(state["alarm"])
-            if self.self_reward and state.get("self_reward"):
-                self.self_reward.controller.load_state_dict(state["self_reward"])
-        else:
-            logger.warning(f"{folder / STATE_FILE} not found: label balance starts afresh")
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.balance.load_state_dict(state["balance"])
+        if self.alarm and state.get("alarm"):
+            self.alarm.load_state_dict(state["alarm"])
+        if self.self_reward and state.get("self_reward"):
+            self.self_reward.controller.load_state_dict(state["self_reward"])
 
     # ------------------------------------------------------------------ one update
 

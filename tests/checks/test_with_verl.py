@@ -152,7 +152,7 @@ def test_a_checkpoint_with_an_adapter_is_refused(prepare, tmp_path):
     [
         ("null", "trainer.resume_from_path must be a folder .../global_step_N, got None"),
         ("{out}", "must be a folder .../global_step_N"),
-        ("{out}/global_step_6", "is no checkpoint, it has no folder actor"),
+        ("{out}/global_step_6", "is no whole checkpoint, it has no folder actor"),
     ],
 )
 def test_a_path_to_resume_from_is_one(prepare, tmp_path, path, message):

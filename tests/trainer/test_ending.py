@@ -1,0 +1,130 @@
+"""Signals, deaths and stalls in a Ray of one's own, with small actors in place of verl's."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from spark_verl.trainer import ending
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+SCENE = """
+import os, signal, sys, threading, time
+import ray
+from spark_verl.compat import ray_state
+from spark_verl.rollout.sampler import Seen
+from spark_verl.trainer import ending, watchdog
+from spark_verl.trainer.ending import RunEnded
+
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+
+@ray.remote(num_cpus=0)
+class Worker:
+    def pid(self): return os.getpid()
+    def sleep(self): time.sleep(1000)
+
+@ray.remote(num_cpus=0)
+class Trainer:
+    def __init__(self):
+        watchdog.LOOK_S = 0.2
+    def train(self, waits, stall, seen, worker_of, beats):
+        started = time.monotonic()
+        progress = lambda: min(beats, int((time.monotonic() - started) / 0.5))
+        awaited = lambda: watchdog.awaited(threading.main_thread().ident, seen, worker_of)
+        with watchdog.Watchdog(stall, progress, awaited):
+            waits()
+    def until_asked(self):
+        while not (name := ending.asked()):
+            time.sleep(0.1)
+        raise ending.Preempted(f"stopped by {name}")
+
+def poll():
+    while True: time.sleep(0.1)
+
+def cause(reference):
+    try:
+        ray.get(reference)
+    except Exception as error:
+        return ending.cause_of(error)
+
+def run(waits, stall=0.0, seen=Seen(), worker_of={}, beats=0, kill=None):
+    trainer = Trainer.remote()
+    reference = trainer.train.remote(waits, stall, seen, worker_of, beats)
+    time.sleep(5)
+    if kill:
+        os.kill(kill, signal.SIGKILL)
+    began = time.monotonic()
+    found = cause(reference)
+    print(type(found).__name__, found, flush=True)
+    assert time.monotonic() - began < 60
+    # The next one must not find this one dying.
+    ray.kill(trainer)
+    while trainer._actor_id.hex() not in ray_state.actors("DEAD"):
+        time.sleep(0.1)
+
+workers = [Worker.options(name=f"agent_loop_worker_{i}_ab").remote() for i in range(3)]
+pids = ray.get([worker.pid.remote() for worker in workers])
+print("pids", *pids)
+last = workers[2]
+run(poll, kill=pids[0])
+run(lambda: ray.get(last.sleep.remote()), kill=pids[1])
+run(poll, stall=2.0, beats=8, seen=Seen(5, 9, frozenset(["aa", "bb"])), worker_of={"aa": 2})
+run(poll, stall=2.0)
+listener = ending.Listener()
+listener.listen(training=True)
+trainer = Trainer.remote()
+reference = trainer.until_asked.remote()
+os.kill(os.getpid(), signal.SIGTERM)
+found = cause(reference)
+print(type(found).__name__, found, found.code, flush=True)
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+ray.get(last.sleep.remote())
+"""
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return subprocess.run([sys.executable, "-c", SCENE], capture_output=True, text=True, timeout=1500)
+
+
+@pytest.fixture
+def said(scene):
+    lines = scene.stdout.splitlines()
+    assert len(lines) == 6, scene.stdout + scene.stderr[-4000:]
+    return lines
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the trainer polls", "the trainer waits in ray.get"])
+def test_a_dead_process_is_named(said, number):
+    pid = said[0].split()[1 + number]
+    assert said[1 + number].startswith(f"RunEnded agent_loop_worker_{number}_ab (pid {pid} on ")
+    assert "has died: " in said[1 + number] and "go on from the last checkpoint" in said[1 + number]
+
+
+def test_a_stall_names_the_prompts_and_their_workers(said):
+    assert "(spark.stall_timeout_s): 2 of 7 prompts have not ended: aa in agent_loop_worker_2_ab (pid" in said[3]
+    assert "bb (a judge's)" in said[3]
+
+
+def test_a_stall_elsewhere_names_the_place(said):
+    assert "(spark.stall_timeout_s): the trainer waits in " in said[4]
+
+
+def test_the_first_signal_asks_and_the_second_ends_at_once(said, scene):
+    assert said[5] == f"Preempted stopped by SIGTERM {ending.PREEMPTED}"
+    assert scene.returncode == 128 + signal.SIGUSR1
+    assert "SIGUSR1 again: stopped at once" in scene.stderr
+
+
+@pytest.mark.parametrize("sent", ending.SIGNALS)
+def test_before_the_training_a_signal_ends_the_run_at_once(sent):
+    code = (
+        f"import os; from spark_verl.trainer import ending; ending.Listener().listen(); os.kill(os.getpid(), {sent:d})"
+    )
+    done = subprocess.run([sys.executable, "-c", code + "; input()"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == ending.PREEMPTED, done.stderr
+    assert "stopped before the training began" in done.stderr
