@@ -39,6 +39,7 @@ CASES = {
     "serve.sh": (["model"], {"DEVICE": "cpu"}),
     "serve.sh gpu": (["model"], {}),
     "setup_gpu.sh": ([], {"NO_GPU": "1"}),
+    "slurm.sh": (["spark_7b"], {"DRY_RUN": "1"}),
     "spark_7b.sh": ([], {}),
     "spark_vl_32b.sh": ([], {}),
     "spark_vl_3b_lora.sh": ([], {}),
