@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +33,29 @@ def spread(found: dict[int, Path], most: int) -> dict[int, Path]:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The rows of a dump in its order; a half-written line and rows of something else are passed over.
+    """The rows of a dump in its order; rows of something else are passed over; so are torn lines, which is said once.
 
     A dump of plain verl tells no objective: its rows are the policy's.
     """
+    torn = 0
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 row = json.loads(line)
             except ValueError:
+                torn += bool(line.strip())
                 continue
             row["objective"] = row.get("objective", Objective.POLICY)
             if row["objective"] in _OBJECTIVES and isinstance(row.get("score"), (int, float)):
                 yield row
+    if torn:
+        _say(f"{path}: {torn} line(s) cannot be read and are left out")
+
+
+@cache
+def _say(warning: str) -> None:
+    """Several parts of a page read the same dump."""
+    print(f"spark_verl: warning: {warning}", file=sys.stderr)
 
 
 def group_of(row: Row) -> str:

@@ -36,3 +36,12 @@ def test_the_first_and_the_last_are_among_those_that_are_read(tmp_path, steps, m
 def test_which_lines_are_rows(tmp_path, line, objective, why):
     (tmp_path / "1.jsonl").write_text(line + "\n")
     assert [row["objective"] for row in rows(tmp_path / "1.jsonl")] == [objective] * (objective is not None), why
+
+
+def test_torn_lines_are_told_once(tmp_path, capsys):
+    (tmp_path / "1.jsonl").write_text('{"score": 1}\n{"score": 0, "inp\n\n{"scor')
+    for _ in range(2):
+        assert len(list(rows(tmp_path / "1.jsonl"))) == 1
+    assert capsys.readouterr().err == (
+        f"spark_verl: warning: {tmp_path}/1.jsonl: 2 line(s) cannot be read and are left out\n"
+    )
