@@ -105,7 +105,10 @@ class Drill:
                 sys.exit(f"{name} ended with exit code {process.returncode}: see {self.folder / name}/train.log")
 
     def _last(self, name: str) -> int:
-        return checkpoint.tracked(self.folder / name) or 0
+        try:
+            return checkpoint.tracked(self.folder / name) or 0
+        except ValueError:  # killed while verl wrote it
+            return 0
 
     def wait(self, process: subprocess.Popen, name: str, condition: Callable[[], bool]) -> bool:
         """Wait for something to be so; False if the run ends before.
