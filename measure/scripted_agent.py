@@ -14,8 +14,9 @@ class ScriptedAgentLoop(SingleTurnAgentLoop):
 
     async def run(self, sampling_params, **kwargs):
         output = await super().run(sampling_params, **kwargs)
-        text = self.tokenizer.decode(output.prompt_ids)
-        rng = random.Random(f"{text}/{kwargs['session_id']}")
+        # Questions about different images have the same text.
+        prompt = f"{kwargs['index']}/{self.tokenizer.decode(output.prompt_ids)}"
+        rng = random.Random(f"{prompt}/{kwargs['session_id']}")
         digits = [rng.randrange(10), rng.randrange(10)]
         truth = kwargs["reward_model"]["ground_truth"]
         answer = rng.choice([truth, truth, str(sum(digits)), "Yes", "No", "A", "B"])
