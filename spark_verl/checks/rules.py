@@ -103,10 +103,11 @@ NUMBERS = (
 )
 """What must hold before anything is computed with these values. verl asks for none of it."""
 
-GROUP_WISE = ("grpo", "rloo", "rloo_vectorized", "opo")
-"""Advantages of verl's in which a row's depends on the rows of its own prompt only, and that may be a single one.
+GROUP_WISE = ("grpo", "rloo", "rloo_vectorized")
+"""Advantages of verl's in which a row's depends on the rows of its own prompt only, whatever these are.
 
-REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one."""
+REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one; OPO weighs by length,
+and gives verl's padding, which has none, no number."""
 
 RULES = (
     Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),
