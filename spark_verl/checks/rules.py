@@ -106,8 +106,8 @@ NUMBERS = (
 GROUP_WISE = ("grpo", "rloo", "rloo_vectorized")
 """Advantages of verl's in which a row's depends on the rows of its own prompt only, whatever these are.
 
-REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one; OPO weighs by length,
-and gives verl's padding, which has none, no number."""
+REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one; OPO weighs by
+length, and verl's padding has none: its advantages would be no numbers."""
 
 RULES = (
     Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),
