@@ -104,10 +104,10 @@ NUMBERS = (
 """What must hold before anything is computed with these values. verl asks for none of it."""
 
 GROUP_WISE = ("grpo", "rloo", "rloo_vectorized")
-"""Advantages of verl's in which a row's depends on the rows of its own prompt only, and that may be a single one.
+"""Advantages of verl's in which a row's depends on the rows of its own prompt only, whatever these are.
 
-REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one; OPO divides by the
-lengths of a group, which are 0 for padding."""
+REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one; OPO weighs by
+length, and verl's padding has none: its advantages would be no numbers."""
 
 RULES = (
     Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),

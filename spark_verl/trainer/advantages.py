@@ -2,8 +2,8 @@
 
     A_i = w(objective of i) · (r_i − mean of its uid) / (std of its uid + ε),  and 0 for silent rows
 
-verl computes the fraction, per uid (with another estimator what stands in its place); here rows are taken out of it
-before, and factors put on it afterwards.
+verl computes the fraction, per uid (with RLOO a difference in its place); here rows are taken out of it before, and
+factors put on it afterwards.
 """
 
 from __future__ import annotations

@@ -91,5 +91,6 @@ def test_a_row_is_compared_with_its_own_group_only(estimator: str, by_std: bool)
 def test_why_others_are_refused() -> None:
     beside = of_verl(POLICY | BESIDE, "reinforce_plus_plus_baseline", True)
     assert beside["a_0_0"] != pytest.approx(of_verl(POLICY, "reinforce_plus_plus_baseline", True)["a_0_0"])
+    assert all(np.isnan(value) for key, value in of_verl(BESIDE, "opo", True).items() if key.startswith("pad"))
     with pytest.raises(ValueError, match="at least 2 samples"):
         of_verl(POLICY | {"a_3_0": 0.0}, "grpo_passk", True, alone=("a_3_0",))
