@@ -53,7 +53,13 @@ def save_qwen3_vl(folder: Path, like: str) -> str:
             "num_key_value_heads": 2,
             "head_dim": 32,
             "max_position_embeddings": 1024,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [6, 5, 5]},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 100.0,
+                "mrope_section": [6, 5, 5],
+                # transformers always does, vLLM has to be told
+                "mrope_interleaved": True,
+            },
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         },
