@@ -31,11 +31,12 @@ class Worker:
 class Trainer:
     def __init__(self):
         watchdog.LOOK_S = 0.2
-    def train(self, waits, stall, seen, worker_of, beats):
+    def train(self, scene, waits, stall, seen, worker_of, beats):
         started = time.monotonic()
         progress = lambda: min(beats, int((time.monotonic() - started) / 0.5))
         awaited = lambda: watchdog.awaited(threading.main_thread().ident, seen, worker_of)
         with watchdog.Watchdog(stall, progress, awaited):
+            ray_state.put(scene, "watched")
             waits()
     def until_asked(self):
         while not (name := ending.asked()):
@@ -52,9 +53,10 @@ def cause(reference):
         return ending.cause_of(error)
 
 def run(waits, stall=0.0, seen=Seen(), worker_of={}, beats=0, kill=None):
-    trainer = Trainer.remote()
-    reference = trainer.train.remote(waits, stall, seen, worker_of, beats)
-    time.sleep(5)
+    trainer, scene = Trainer.remote(), f"{waits} {kill} {stall} {beats}"
+    reference = trainer.train.remote(scene, waits, stall, seen, worker_of, beats)
+    while not ray_state.get(scene):
+        time.sleep(0.1)
     if kill:
         os.kill(kill, signal.SIGKILL)
     began = time.monotonic()
