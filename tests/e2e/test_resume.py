@@ -18,7 +18,7 @@ STEPS, KEPT = 4, 2
 """Three steps an epoch: the run goes on in the middle of the first one."""
 
 EXACT = re.compile(
-    r"actor/|critic/|spark/(balance|judge|policy|alarm)/(?!.*seconds)|spark/(padding|silent)_rows|response_length|prompt_"
+    r"actor/(?!perf/)|critic/|spark/(balance|judge|policy|alarm)/(?!.*seconds)|spark/(padding|silent)_rows|response_length|prompt_"
 )
 """Losses, gradients, learning rate, advantages, plans and what the planning learned; no times, no memory."""
 
