@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
+from ray.exceptions import RayActorError
+
 from spark_verl.compat import ray_state
 from spark_verl.options import brief
 from spark_verl.rollout.sampler import Seen
@@ -33,6 +35,7 @@ GRACE_S = 30.0
 MOST_SHOWN = 3
 """Prompts that are named."""
 
+_REMEDY = "; start the same command again to go on from the last checkpoint"
 _SIGNAL = signal.SIGUSR2
 _WORKER = re.compile(r"agent_loop_worker_(\d+)_")
 """How verl names its agent-loop workers."""
@@ -70,6 +73,16 @@ class Watchdog:
         signal.signal(_SIGNAL, self._before)
         if self._cause and kind is KeyboardInterrupt:
             raise ending.RunEnded(self._cause) from None
+        if isinstance(error, RayActorError):
+            # The trainer came upon it first; Ray's head node may hear of it a moment later.
+            raise ending.RunEnded((self._wait_for_loss() or f"a process has died: {brief(error)}") + _REMEDY) from None
+
+    def _wait_for_loss(self) -> str | None:
+        for _ in range(10):
+            if cause := self._lost():
+                return cause
+            time.sleep(0.5)
+        return None
 
     def _watch(self) -> None:
         last, since = None, time.monotonic()
@@ -95,7 +108,7 @@ class Watchdog:
 
     def _end(self, cause: str) -> None:
         """Interrupt the trainer; end its process where that does not help."""
-        cause += "; start the same command again to go on from the last checkpoint"
+        cause += _REMEDY
         ending.note(cause)
         self._cause = cause
         signal.pthread_kill(self._main, _SIGNAL)
