@@ -25,9 +25,10 @@ from typing import Any
 
 from spark_verl.data.convert import Program, make_parser
 from spark_verl.data.convert import main as run
-from spark_verl.data.errors import RowError, shown
+from spark_verl.data.errors import RowError
 from spark_verl.data.sample import Sample, id_field, refuse_images, text_field
 from spark_verl.data.truth import written_value
+from spark_verl.options import brief
 from spark_verl.reward.constraints import read_constraints
 
 COLUMNS = (("messages", "ground_truth"), ("prompt", "instruction_id_list", "kwargs"))
@@ -107,7 +108,7 @@ def to_sample(record: Mapping[str, Any]) -> Sample:
 def _only_message(messages: Any) -> str:
     """The text of the only turn."""
     if not isinstance(messages, list) or len(messages) != 1 or not isinstance(messages[0], Mapping):
-        raise RowError("bad_message", f"messages must be one user turn, is {shown(messages)}")
+        raise RowError("bad_message", f"messages must be one user turn, is {brief(messages)}")
     return text_field(messages[0], "content")
 
 
@@ -117,12 +118,12 @@ def _written(truth: Any) -> Iterator[dict[str, Any]]:
     for each in value if isinstance(value, list) else [value]:
         each = written_value(each) if isinstance(each, str) else each
         if not isinstance(each, Mapping):
-            raise RowError("unverifiable_answer", f"ground_truth is {shown(truth)}")
+            raise RowError("unverifiable_answer", f"ground_truth is {brief(truth)}")
         if "func_name" not in each:
             yield from _paired(each.get("instruction_id"), each.get("kwargs"))
             continue
         if each["func_name"] not in RLVR:
-            raise RowError("unverifiable_answer", f"there is no function {shown(each['func_name'])}")
+            raise RowError("unverifiable_answer", f"there is no function {brief(each['func_name'])}")
         name, names, granted = RLVR[each["func_name"]]
         given = {new: _plain(each.get(old)) for old, new in names.items()}
         if isinstance(given.get("options"), str):
@@ -133,10 +134,10 @@ def _written(truth: Any) -> Iterator[dict[str, Any]]:
 def _paired(names: Any, arguments: Any) -> Iterator[dict[str, Any]]:
     """IFEval's own form: names, and for each its arguments or null."""
     if not isinstance(names, list) or not isinstance(arguments, list) or len(names) != len(arguments):
-        raise RowError("unverifiable_answer", f"{shown(names)} and {shown(arguments)} are no lists of one length")
+        raise RowError("unverifiable_answer", f"{brief(names)} and {brief(arguments)} are no lists of one length")
     for name, given in zip(names, arguments, strict=True):
         if not isinstance(given, Mapping | None):
-            raise RowError("unverifiable_answer", f"kwargs has {shown(given)}")
+            raise RowError("unverifiable_answer", f"kwargs has {brief(given)}")
         yield {"id": name, **{key: _plain(value) for key, value in (given or {}).items() if value is not None}}
 
 

@@ -324,7 +324,9 @@ def fail(error: BaseException, code: int = 1) -> NoReturn:
     foreign = isinstance(error, HydraException | OmegaConfBaseException | AssertionError)
     lines = [brief(error, limit=400)] if foreign else str(error).splitlines()
     text = "\n".join(f"spark_verl: {line}" for line in lines or [type(error).__name__])
-    print(f"{text}\n({_FULL_ERROR}=1 shows where)" if code == 1 else text, file=sys.stderr)
+    if code == 1:
+        sys.exit(f"{text}\n({_FULL_ERROR}=1 shows where)")
+    print(text, file=sys.stderr)
     sys.exit(code)
 
 

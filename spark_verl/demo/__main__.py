@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import socket
 import sys
 import tempfile
@@ -79,12 +80,16 @@ def examples(options: argparse.Namespace) -> list[Example]:
 def command(arguments: Sequence[str] | None = None) -> int:
     """Run the command until it is interrupted; its exit code."""
     options = parser().parse_args(arguments)
+    # Also where the shell that started it in the background has Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     prompts = connection.prepare(options)
     picked = examples(options)
     with listening(options.port) as page, tempfile.TemporaryDirectory(prefix="spark_demo_") as folder:
         with connection.served(options, Path(folder) / "server.log") as base_url:
             demo = Demo(options, prompts, base_url, picked)
             asyncio.run(demo.connect())
+            # From now on whoever opens the address is answered, a moment later.
+            page.listen()
             print(f"http://127.0.0.1:{page.getsockname()[1]} shows {demo.name} (Ctrl-C ends it)", flush=True)
             # Whoever is still being answered is not waited for.
             config = uvicorn.Config(demo.app(), log_level="warning", timeout_graceful_shutdown=1)
