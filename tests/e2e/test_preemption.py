@@ -95,7 +95,8 @@ def test_a_dead_worker_ends_the_run_and_is_named_last(taken_away):
     assert taken_away.lost.code == 1, log
     # A hang, not a slow machine: less than a minute on two idle cores.
     assert taken_away.lost.seconds < 600
-    last = "\n".join(log.strip().splitlines()[-4:])
+    # Among them may be what Ray still had to hand on of its processes' output.
+    last = "\n".join(log.strip().splitlines()[-12:])
     assert re.search(rf"agent_loop_worker_0_\w+ \(pid {taken_away.worker} on \S+\) has died: ", last), last
     assert "start the same command again to go on from the last checkpoint" in last
 
