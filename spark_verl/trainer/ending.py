@@ -53,7 +53,9 @@ class Listener:
             sys.exit(PREEMPTED)
         if self._asked:
             say(f"{name} again: stopped at once; what was done since the last checkpoint is lost")
-            sys.exit(128 + number)
+            # No exception: Ray makes another one of it while the driver waits, and what it cleans up can wait, too.
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         self._asked = True
         ray_state.put(_ASKED, name)
         say(f"{name}: the run stops after this step, with a checkpoint; a second signal stops it at once")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
+from kill_drill import kill_all
 
 from spark_verl.runs.metrics import read_metrics
 
@@ -72,19 +71,6 @@ def _launch(folder: Path, command: list[str], overrides: list[str], variables: d
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-
-def kill_all(process: subprocess.Popen) -> None:
-    """SIGKILL the driver and everything it started, as a power cut would."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
-    for member in family:
-        try:
-            member.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.wait()
-    psutil.wait_procs(family, timeout=30)
 
 
 def finish(process: subprocess.Popen, folder: Path) -> Run:
