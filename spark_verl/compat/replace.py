@@ -16,8 +16,8 @@ def replaces(module: str, name: str) -> Callable[[Callable[[Any], Any]], Callabl
     What is called without arguments then imports ``module`` and replaces ``name`` in it (``"Class.method"`` in a
     class), once. Modules that took the name before keep the original.
 
-    ``tests/test_contract.py`` finds every use of this decorator by its text and wants the pair in its table, so write
-    both as plain strings.
+    ``tests/test_contract.py`` finds every use of this decorator by its text and wants the pair in the table of
+    ``tests/shared/contract_table.py``, so write both as plain strings.
 
     Example:
         >>> @replaces("statistics", "mean")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import routing
+import routing_engines
 
 TIMES = routing.Times(process=0.1, prefill=0.06, known=0.004, decode=0.015, sequence=0.00005)
 
@@ -25,8 +26,8 @@ def test_a_seed_gives_the_same_step() -> None:
 def test_figures_of_what_was_noted() -> None:
     def line(engine: str, role: str = "policy", group: str = "u", cached: int = 0) -> dict:
         seen = {"step": 2, "group": group, "role": role, "engine": engine}
-        return seen | {"tokens": 10, "image_end": 2 * routing.BLOCK + 5, "cached": cached}
+        return seen | {"tokens": 10, "image_end": 2 * routing_engines.BLOCK + 5, "cached": cached}
 
     lines = [line("a"), line("a"), line("b", group="v")]
-    lines += [line("a", "judge", cached=2 * routing.BLOCK), line("b", "judge", cached=routing.BLOCK)]
-    assert routing.figures(lines) == {"engines": 1.5, "found": 0.5, "prefix": 0.5, "busiest": 30 / 25}
+    lines += [line("a", "judge", cached=2 * routing_engines.BLOCK), line("b", "judge", cached=routing_engines.BLOCK)]
+    assert routing_engines.figures(lines) == {"engines": 1.5, "found": 0.5, "prefix": 0.5, "busiest": 30 / 25}
