@@ -93,22 +93,34 @@ def build_prompt(question: str, images: int, free: bool = False) -> str:
 def written_options(text: str) -> dict[str, str] | None:
     """Options that stand in a question, by letter: ``A. 3; B. 5``, lines ``A:40°``, or ``(A) yes (B) no``.
 
-    The last run A, B, C, .. counts, and its last option ends with its line. None when there are not at least two
-    options, or when letters stand alone because the options are drawn in the image.
+    The last run A, B, C, .. counts, at the beginnings of lines where there is one, and its last option ends with its
+    line. None when there are not at least two options, or when letters stand alone because the options are drawn in the
+    image.
 
     >>> written_options("Is it even? Choices: (A) yes (B) no")
     {'A': 'yes', 'B': 'no'}
     """
-    run: list[re.Match[str]] = []
-    for mark in _OPTION.finditer(text):
-        letter = mark[1] or mark[2]
-        if letter == "A":
-            run = [mark]
-        elif run and LETTERS.startswith(letter, len(run)):
-            run.append(mark)
-    if len(run) < 2:
+    marks = list(_OPTION.finditer(text))
+    at_start = [mark for mark in marks if not text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()].strip()]
+    run = _last_run(at_start) or _last_run(marks)
+    if not run:
         return None
     line = text.find("\n", run[-1].end())
     ends = [mark.start() for mark in run[1:]] + [line if line >= 0 else len(text)]
     texts = [text[mark.end() : end].strip().rstrip(";").strip() for mark, end in zip(run, ends, strict=True)]
     return dict(zip(LETTERS, texts, strict=False)) if all(texts) else None
+
+
+def _last_run(marks: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The last marks that follow one another as A, B, .. do; none where there are not at least two."""
+    found: list[re.Match[str]] = []
+    run: list[re.Match[str]] = []
+    for mark in marks:
+        letter = mark[1] or mark[2]
+        if letter == "A":
+            run = [mark]
+        elif run and LETTERS.startswith(letter, len(run)):
+            run.append(mark)
+        if len(run) > 1:
+            found = run
+    return found

@@ -112,11 +112,15 @@ def test_placeholders(question: str, images: int, start: str) -> None:
         ("Which?\nA. red\nC. blue", None),
         ("A. Smith walks. How far?", None),
         ("Which?" + "".join(f"\n{letter}. {letter}x" for letter in "ABCDEFGHIJB"), [f"{c}x" for c in "ABCDEFGHIJ"]),
+        ("Which?\nA. red\nB. blue\nAnswer with a letter such as A.", ["red", "blue"]),
+        ("A. vitamin A.\nB. vitamin B.\nC. none", ["vitamin A.", "vitamin B.", "none"]),
+        ("Which holds?\nA. P(A) = 0.5\nB. P(B) = 0.3\nC. 1", ["P(A) = 0.5", "P(B) = 0.3", "1"]),
     ],
     ids=[
         "We-Math", "MathVerse", "DynaMath", "MMK12", "points are no options", "Chinese marks", "bracket and stop",
         "range", "one option", "no start", "geometry", "drawn in the image", "empty",
         "a sentence after them", "brackets", "wrong order", "a gap", "initials", "all letters and one again",
+        "a letter behind them", "vitamins", "probabilities",
     ],
 )  # fmt: skip
 def test_written_options(text: str, options: list[str] | None) -> None:
