@@ -1,6 +1,6 @@
 """Instructions about the form of a response: length, format, keywords, case, language (IFEval's 25 kinds).
 
-For any verl recipe, with verl's own reward managers; the language needs the package py3langid::
+For any verl recipe, with verl's own reward managers::
 
     reward.custom_reward_function.path=reward_fns/instructions.py
 
@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from spark_verl.reward.constraints import answer_of, followed
+from spark_verl.vocabulary import Status
 
 
 def compute_score(
@@ -33,8 +34,16 @@ def compute_score(
 
     Returns:
         ``score`` and ``acc``: 1.0 where every instruction is followed, else 0.0; ``followed``: the share that is;
-        ``answer``: the response itself, which is what a judge is shown; ``status``: "ok".
+        ``answer``: the response itself, which is what a judge is shown; ``format`` and
+        ``status``: whether there is one.
     """
-    found = followed(solution_str, ground_truth)
+    found, answer = followed(solution_str, ground_truth), answer_of(solution_str)
     right = float(all(found))
-    return {"score": right, "acc": right, "followed": fmean(found), "answer": answer_of(solution_str), "status": "ok"}
+    return {
+        "score": right,
+        "acc": right,
+        "followed": fmean(found),
+        "answer": answer,
+        "format": float(bool(answer)),
+        "status": Status.OK if answer else Status.UNPARSABLE,
+    }

@@ -50,7 +50,7 @@ _STOP = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+|\n
 _NO_STOP = re.compile(r"\b(?:(?i:mr|mrs|ms|dr|prof|st|vs|etc|fig|approx|jr|sr|cf|al|(?:[a-z]\.)+[a-z])|[A-HJ-Z])\.$")
 _DIVIDER = re.compile(r"^[ \t]*\*[ \t]?\*[ \t]?\*[ \t]*$", re.MULTILINE)
 _BULLET = re.compile(r"^[ \t]*[*+-][ \t]+(?![*\-][ \t*\-]*$)\S", re.MULTILINE)
-_EMPHASIS = re.compile(r"(?<!\*)(\*{1,3})(?![\s*])[^*\n]*[^\s*](\*{1,3})(?!\*)")
+_EMPHASIS = re.compile(r"(?<!\*)(\*{1,3})(?![\s*])[^*\n]*[^\s*]\1(?!\*)")
 _PLACEHOLDER = re.compile(r"\[([^\[\]\n]+)\]")
 _TITLE = re.compile(r"<<([^<>\n]+)>>")
 _COMMAS = frozenset(",，、،")
@@ -73,6 +73,7 @@ def count_sentences(text: str) -> int:
 
 def count_keyword(text: str, keyword: str) -> int:
     """Times that a word or phrase stands in a text, in any case and as a whole."""
+    keyword = keyword.strip()
     words = r"\s+".join(map(re.escape, keyword.split()))
     first, last = (
         "" if re.match(r"\W", edge) or _UNSPACED.match(edge) else r"\b" for edge in (keyword[0], keyword[-1])
@@ -86,11 +87,7 @@ def _filled(pattern: re.Pattern[str], text: str) -> int:
 
 
 def language_of(text: str) -> str | None:
-    """The most probable of :data:`LANGUAGES`; None where a text has no letters.
-
-    Raises:
-        ModuleNotFoundError: py3langid is not installed.
-    """
+    """The most probable of :data:`LANGUAGES`; None where a text has no letters."""
     import py3langid  # its model takes a second, which only runs with such constraints have to spend
 
     if not any(map(str.isalpha, text)):
@@ -107,11 +104,8 @@ def _in_language(text: str, language: str) -> bool:
 def _parts(pieces: Sequence[str]) -> list[str]:
     """What stands between dividers; one before everything or behind it divides nothing."""
     parts = [piece.strip() for piece in pieces]
-    while parts and not parts[0]:
-        parts.pop(0)
-    while parts and not parts[-1]:
-        parts.pop()
-    return parts
+    kept = [i for i, part in enumerate(parts) if part]
+    return parts[kept[0] : kept[-1] + 1] if kept else []
 
 
 def _sections(text: str, splitter: str) -> int:
@@ -137,7 +131,7 @@ def _paragraphs(text: str, num_paragraphs: int) -> bool:
 
 def _postscript(text: str, postscript_marker: str) -> bool:
     letters = r"\s?".join(re.escape(letter) for letter in postscript_marker.strip() if not letter.isspace())
-    return bool(re.search(rf"^[ \t*_]*{letters}[ \t*_]*\S", text, re.MULTILINE | re.IGNORECASE))
+    return bool(re.search(rf"^[ \t*_]*{letters}[^\w\n]*\w", text, re.MULTILINE | re.IGNORECASE))
 
 
 def _constrained(text: str, options: Sequence[str] = ANSWERS) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
+import py3langid
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_verl.reward.constraints import KINDS, LANGUAGES, RELATIONS, followed, read_constraints
 
-HAS_LANGUAGE = importlib.util.find_spec("py3langid") is not None
 NEEDS_LANGUAGE = {"language:response_language", "change_case:english_capital", "change_case:english_lowercase"}
+"""Kinds for which py3langid reads the whole."""
 THREE = "One. Two! Three?"
 FRENCH = "Le renard brun saute par-dessus le chien paresseux."
 ENGLISH = "The quick brown fox jumps over the lazy dog and then it goes home to sleep, since it is late already."
@@ -22,6 +22,8 @@ CASES: dict[str, list[tuple[dict, str, bool]]] = {
         ({"keywords": ["tide", "full moon"]}, "At FULL\nmoon the Tide is high.", True),
         ({"keywords": ["tide", "moon"]}, "The tide is high.", False),
         ({"keywords": ["art"]}, "A party.", False),
+        ({"keywords": [" tide"]}, "A riptide.", False),
+        ({"keywords": ["tide "]}, "A tidewater.", False),
         ({"keywords": ["C++", "a.b"]}, "I like C++ and a.b very much.", True),
         ({"keywords": ["a.b"]}, "I like acb.", False),
         ({"keywords": ["犬"]}, "黒い犬がいる。", True),
@@ -88,6 +90,8 @@ CASES: dict[str, list[tuple[dict, str, bool]]] = {
         ({"postscript_marker": "P.S."}, "Bye.\n\n**p. s.** One more.", True),
         ({"postscript_marker": "P.P.S"}, "Bye.\nP.P.S. Really.", True),
         ({"postscript_marker": "P.S."}, "Bye.\nP.S.", False),
+        ({"postscript_marker": "P.S."}, "Bye.\n**P.S.**", False),
+        ({"postscript_marker": "P.P.S"}, "Bye.\n**P.P.S:**", False),
         ({"postscript_marker": "P.S."}, "I wrote a P.S. yesterday.", False),
     ],
     "detectable_format:number_bullet_lists": [
@@ -105,6 +109,7 @@ CASES: dict[str, list[tuple[dict, str, bool]]] = {
         ({"num_highlights": 3}, "*one* and **two words** and *x*", True),
         ({"num_highlights": 1}, "* item\n* item", False),
         ({"num_highlights": 1}, "2 * 3 * 4 **", False),
+        ({"num_highlights": 1}, "**bold*", False),
     ],
     "detectable_format:multiple_sections": [
         ({"section_spliter": "SECTION", "num_sections": 2}, "SECTION 1\na\n## **Section 2**\nb", True),
@@ -178,13 +183,10 @@ def test_every_kind_has_cases_of_both_sorts():
     ids=lambda value: str(value)[:40],
 )
 def test_follows(name, arguments, text, right):
-    if name in NEEDS_LANGUAGE and not HAS_LANGUAGE:
-        pytest.skip("py3langid is not installed")
     assert followed(text, truth((name, arguments))) == [right]
 
 
 def test_every_language_is_one_that_the_library_knows():
-    py3langid = pytest.importorskip("py3langid")
     assert {name for name, _ in py3langid.rank("a")} >= LANGUAGES
 
 
@@ -235,11 +237,7 @@ def some(kind: object) -> object:
     return {int: 3, str: "Sec", list: ["a", "b+"]}.get(kind, "en") if isinstance(kind, type) else "en"
 
 
-EVERY = [
-    {"id": name, **{key: some(needed) for key, needed in kind.needs.items()}}
-    for name, kind in KINDS.items()
-    if HAS_LANGUAGE or name not in NEEDS_LANGUAGE
-]
+EVERY = [{"id": name, **{key: some(needed) for key, needed in kind.needs.items()}} for name, kind in KINDS.items()]
 
 
 @settings(max_examples=200)
