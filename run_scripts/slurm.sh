@@ -73,7 +73,8 @@ ask() {
     ASKED=1
 }
 trap ask USR1 TERM
-CODE=0
+# 127, "no such child", is what "wait" says of one that it has told of before: it must not hide that one's code.
+CODE=127
 while :; do
     HEARD=
     wait $TRAINING && CODE=0 || { ENDED=$?; ((ENDED == 127)) || CODE=$ENDED; }

@@ -77,6 +77,8 @@ def job(tmp_path):
     start.until_training = lambda: until((tmp_path / "calls.started").exists)
     start.until_noted = lambda word: until(lambda: word in start.calls())
     yield start
+    # The stand-in for a training goes on until it is told to end.
+    start.end(0)
     for process in started:
         process.kill()
 
@@ -94,7 +96,7 @@ def test_a_preempted_run_goes_back_into_the_queue(job, sent):
     assert "scontrol requeue 17" in job.calls()
 
 
-@pytest.mark.parametrize("code", [0, 1, 137])
+@pytest.mark.parametrize("code", [0, 1, 127, 137])
 def test_a_run_that_ends_by_itself_does_not(job, code):
     script = job(1)
     job.until_training()
