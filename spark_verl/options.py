@@ -51,7 +51,11 @@ LONGEST_REASON = 240
 
 def brief(value: Any, limit: int = LONGEST_VALUE) -> str:
     """A value on one line of what can be shown, its middle left out where it has more characters than the limit."""
+    if isinstance(value, bytes | bytearray | str):
+        # A cell may hold a megabyte, and there may be a million of them.
+        value = value if len(value) <= 4 * limit else value[: 2 * limit] + value[-2 * limit :]
     text = " ".join(str(value).split())
+    text = text if len(text) <= 2 * limit else text[:limit] + text[-limit:]
     text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
     half = limit // 2 - 1
     return text if len(text) <= limit else f"{text[:half]}…{text[-half:]}"
