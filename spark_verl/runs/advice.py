@@ -185,7 +185,7 @@ RULES = (
     Rule(
         "labels",
         _label_share(POINTWISE, "yes_rate"),
-        lambda figure: figure <= 0.4 or figure >= 0.6,
+        lambda figure: figure < 0.4 or figure > 0.6,
         "less than 40 % or more than 60 % of the pointwise labels are Yes in the last third, of at least "
         f"{MIN_PROMPTS} prompts",
         "The labels are skewed: {0:.0%} of the pointwise ones are Yes, so a judge earns by always saying one word.",
@@ -195,7 +195,7 @@ RULES = (
     Rule(
         "labels",
         _label_share(PAIRWISE, "a_rate"),
-        lambda figure: figure <= 0.4 or figure >= 0.6,
+        lambda figure: figure < 0.4 or figure > 0.6,
         f"the same of A among pairwise labels, of at least {MIN_PROMPTS} prompts",
         "The labels are skewed: {0:.0%} of the pairwise ones are A.",
         "spark.balance.labels=true.",

@@ -21,7 +21,9 @@ from yaml import YAMLError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-_SECRET = re.compile(r"(^|[._])(\w*password|\w*secret|\w*(api|access|private|secret)_key|\w*(access|auth|hf|bearer)_token|token)$", re.I)
+_SECRET = re.compile(
+    r"(^|[._])(\w*password|\w*secret|\w*(api|access|private|secret)_key|\w*(access|auth|hf|bearer)_token|token)$", re.I
+)
 
 FROM_VERL = "not in the recipe"
 ABSENT = "absent"

@@ -160,6 +160,8 @@ def test_a_recipe_that_inherits_is_compared_as_a_whole(tmp_path):
     [
         ("trainer.wandb_api_key", True),
         ("hub.access_token", True),
+        ("store.private_key", True),
+        ("data.prompt_key", False),
         ("password", True),
         ("actor.ppo_max_token_len_per_gpu", False),
         ("tokenizer", False),
