@@ -19,18 +19,18 @@ _SECTION = "actor_rollout_ref.model"
 
 
 def lora_problems(config: DictConfig, model: Module | None) -> Iterator[str]:
-    """A message for each setting of LoRA that will not do; none where the run trains all weights.
+    """A message for each setting of LoRA that will not do.
 
     Args:
         config: The whole config.
         model: The model, on torch's ``meta`` device; None where it cannot be built here. PEFT changes it.
     """
     section = config.actor_rollout_ref.model
-    if section.lora_rank <= 0:
-        return
     if section.get("lora_adapter_path"):
-        folder = Path(os.path.expanduser(str(section.lora_adapter_path)))
-        if "://" not in str(section.lora_adapter_path) and not (folder / "adapter_config.json").is_file():
+        adapter = str(section.lora_adapter_path)
+        folder = Path(os.path.expanduser(adapter))
+        may_be_elsewhere = "://" in adapter or (not folder.is_dir() and _is_hub_id(adapter))
+        if not may_be_elsewhere and not (folder / "adapter_config.json").is_file():
             yield f"{_SECTION}.lora_adapter_path: {brief(folder)} is no adapter, it has no adapter_config.json"
         return  # it says itself which modules it is for
     asked = {
@@ -39,6 +39,17 @@ def lora_problems(config: DictConfig, model: Module | None) -> Iterator[str]:
     }
     if model is not None:
         yield from _problems(model, {"r": section.lora_rank, "lora_alpha": section.lora_alpha, **asked})
+
+
+def _is_hub_id(text: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return "/" in text
 
 
 def _problems(model: Module, asked: dict[str, Any]) -> Iterator[str]:

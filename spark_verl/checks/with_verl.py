@@ -179,6 +179,8 @@ def _ask_checkpoint(value: Any, config: DictConfig) -> None:
     # verl asks itself should_save_model, should_load_extra, ..; of a word that it never asks for nothing is saved.
     for use in ("save", "load"):
         asked = [name.partition(f"should_{use}_")[2] for name in dir(BaseCheckpointManager)]
+        # should_save_lora_only is about another key of the config.
+        asked = [name for name in asked if name != "lora_only"]
         for word in value.get(f"{use}_contents") or []:
             _one_of(filter(None, asked), word)
 

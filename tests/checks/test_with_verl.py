@@ -38,6 +38,7 @@ REFUSED = [
     ("reward.custom_reward_function.path=/nowhere/r.py", "custom_reward_function.path=/nowhere/r.py: Custom module"),
     ("reward.reward_manager.name=NoManager", "reward.reward_manager.name=NoManager: "),
     (f"{ACTOR}.checkpoint.save_contents=[modl]", f"{ACTOR}.checkpoint: choose from extra, hf_model, "),
+    (f"{ACTOR}.checkpoint.save_contents=[lora_only]", f"{ACTOR}.checkpoint: choose from extra, hf_model, model, "),
     (f"{ACTOR}.checkpoint.load_contents=[model,optimiser]", f"{ACTOR}.checkpoint: choose from "),
     ("data.seed=one", "data.seed=one: manual_seed expected a long"),
     (f"{ROLLOUT}.router_config_path=/nowhere.yaml", f"{ROLLOUT}.router_config_path=/nowhere.yaml: Router config file"),
