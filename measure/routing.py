@@ -193,6 +193,8 @@ def main() -> None:
     parser.add_argument("--sequence-ms", type=float, default=0.05, help="more for each sequence")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
+    if bool(arguments.data) != bool(arguments.model):
+        parser.error("--data and --model go together")
     if arguments.data and arguments.model:
         rows: Any = two_engines(arguments.data.resolve(), arguments.model.resolve(), arguments.repeats)
     else:

@@ -165,8 +165,7 @@ def two_engines(data: Path, model: Path, repeats: int) -> dict[str, Any]:
     show(rows)
     for name, row in rows.items():
         total = sum((Counter(engine) for engine in row["counters"].values()), Counter())
-        shares = (
-            f"{kind} {total[f'{kind}_hits'] / total[f'{kind}_queries']:.3f}" for kind in ("prefix_cache", "mm_cache")
-        )
+        kinds = [kind for kind in ("prefix_cache", "mm_cache") if total[f"{kind}_queries"]]
+        shares = (f"{kind} {total[f'{kind}_hits'] / total[f'{kind}_queries']:.3f}" for kind in kinds)
         print(f"{name}: vLLM's own hit rates: {', '.join(shares)}")
     return rows

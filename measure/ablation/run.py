@@ -205,6 +205,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "outputs" / "ablation")
     parser.add_argument("--results", type=Path, help="folder for collect.py's tables, made anew after every run")
     arguments = parser.parse_args()
+    if arguments.labels <= AUDITED:
+        parser.error(f"--labels must be more than the {AUDITED} that the judge is measured on")
     todo = [(seed, ARMS[name]) for seed in arguments.seeds for name in arguments.arms]
     for number, (seed, arm) in enumerate(todo, 1):
         shared = arguments.output.resolve() / arguments.variant / f"seed_{seed}"

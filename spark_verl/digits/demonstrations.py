@@ -21,13 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from random import Random
 
 from spark_verl.digits.attempts import HABITS, Attempt, boxed, draw_attempt, guess, solution
 from spark_verl.digits.questions import KINDS, Question, draw_question
 from spark_verl.judge.templates import JUDGE_SEPARATOR, TemplateSet
-from spark_verl.vocabulary import LabelForm, Objective, Source
+from spark_verl.vocabulary import LabelForm, Objective, Source, Word
 
 TEMPLATES = "pkg://spark_verl.digits/templates"
 """The digits model's judge templates, short enough for its size."""
@@ -56,7 +55,7 @@ BIASED_CAREFUL_SHARES = _shares(policy=0.25, pointwise=0.5, pairwise=0.5, reflec
 """The same for the variants ``biased`` and ``misled``: they judge better than they answer."""
 
 
-class Sloppiness(str, Enum):
+class Sloppiness(Word):
     """What an answer is that is not careful."""
 
     BLIND = "blind"

@@ -155,6 +155,8 @@ def _read(path: Path) -> tuple[Measured | None, dict[Key, dict[str, Any]]]:
             if value.get("format") != FORMAT:
                 raise ResultsError(f"{path} has format {value.get('format')}, this version reads {FORMAT}")
             options = value["options"]
+            # Before it was an option there was none.
+            options.get("common", {}).setdefault("repetition_penalty", 1.0)
         else:
             # In the order of the latest line, like a file without repetitions.
             records.pop(key, None)

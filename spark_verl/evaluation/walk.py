@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from spark_verl.evaluation.session import Judgement, Sample, Session
-from spark_verl.reward import parse_judgement
 from spark_verl.vocabulary import Objective
 
 
@@ -58,7 +57,8 @@ async def walk(
     if judgement is None:
         tell(Ended("no answer, so nothing to judge"))
         return
-    verdict = parse_judgement(judgement.completion.text, session.context.prompts.label_form)
+    yes, no, *_ = session.context.prompts.label_form.labels
+    verdict = None if judgement.says_right is None else yes if judgement.says_right else no
     tell(Judged(judgement, verdict))
     if judgement.says_right is not False and not always_reflect:
         tell(Ended("the answer stands" + ("" if verdict else ": an unreadable judgement is no objection")))

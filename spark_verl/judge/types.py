@@ -44,7 +44,13 @@ class JudgePrompt:
         labels = self.label_form.labels
         positive = self.ground_truth == labels[0] if labels else None
         return RowTag(
-            *(self.objective, self.source, self.label_form, self.about, self.parent_uid, positive), shown_step=self.step
+            self.objective,
+            self.source,
+            self.label_form,
+            self.about,
+            self.parent_uid,
+            positive,
+            shown_step=self.step,
         )
 
 

@@ -80,8 +80,6 @@ compat.reserve_cpus(config)
 compat.assert_ready()
 from verl.plugin.platform import get_platform
 import os
-import subprocess
-import sys
 ray_init = OmegaConf.to_container(config.ray_kwargs.ray_init)
 result = dict(ray_init=ray_init, environment=environment, device=get_platform().device_name,
               exported=all(os.environ[k] == v for k, v in environment.items()))

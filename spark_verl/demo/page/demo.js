@@ -130,8 +130,8 @@ async function ask() {
   $("ask").disabled = true;
   $("stop").hidden = false;
   const temperature = $("temperature").valueAsNumber || 0;
-  attempt = temperature > 0 ? attempt + 1 : 0;
-  const asked = { question: $("question").value, temperature, always_reflect: $("always").checked, attempt };
+  const asked = { question: $("question").value, temperature, always_reflect: $("always").checked,
+    attempt: temperature > 0 ? attempt++ : 0 };
   try {
     const response = await fetch("ask", {
       method: "POST",
