@@ -179,21 +179,19 @@ def collect(run: Run, families: int = 3, per_kind: int = 2) -> Gallery:
         per_kind: Samples of each of :data:`KINDS`.
     """
     found = Gallery(run.name, held_out=bool(run.validation_files))
-    for step, path in dumps.spread(run.rollout_files, families).items():
-        _add_family(found, run, *_with_parents(run, step, _rows(path)))
+    for step in dumps.spread(run.rollout_files, families):
+        _add_family(found, run, step, _of_step(run, step))
     paths = list((run.validation_files or run.rollout_files).values())
     if not paths:
         return found
-    rows = _rows(paths[-1])
-    if not found.held_out:
-        _, rows = _with_parents(run, max(run.rollout_files), rows)
+    last, rows = (max(run.validation_files), _rows(paths[-1])) if found.held_out else _latest(run)
     refs = _references(run, "val" if found.held_out else "train", rows)
     for row, ref in zip(rows, refs, strict=True):
         if not row.get("about") and ref is not None:
             row["about"] = _KEEP_OR_FIX.get(ref.source)
     twice = found.held_out and len(paths) > 1
     before = _unique(_rows(paths[0])) if twice else {}
-    alone = "after" if twice else f"step {max(run.validation_files or run.rollout_files)}"
+    alone = "after" if twice else f"step {last}"
     after = _unique(rows)
     for heading, objective, about, right in KINDS:
         fitting = [
@@ -244,13 +242,24 @@ def _rows(path: Path) -> list[Row]:
     return list(islice(dumps.rows(path), MOST_ROWS))
 
 
-def _with_parents(run: Run, step: int, rows: list[Row]) -> tuple[int, list[Row]]:
-    """A dump's judge rows with the policy rows that they show, and the step of those (``spark.judge_step``)."""
-    judge = [row for row in rows if row["objective"] != Objective.POLICY]
-    shown = next((row["shown_step"] for row in judge if row.get("shown_step")), step)
-    if shown == step or shown not in run.rollout_files:
-        return step, rows
-    return shown, [row for row in _rows(run.rollout_files[shown]) if row["objective"] == Objective.POLICY] + judge
+def _of_step(run: Run, step: int) -> list[Row]:
+    """A step's policy rows, and the judge rows that show them: with ``spark.judge_step: next`` one dump later."""
+    after = [other for other in run.rollout_files if other > step]
+    return [
+        row
+        for dumped in (step, *after[:1])
+        for row in _rows(run.rollout_files[dumped])
+        if (dumped if row["objective"] == Objective.POLICY else row.get("shown_step") or dumped) == step
+    ]
+
+
+def _latest(run: Run) -> tuple[int, list[Row]]:
+    """The last step about which there are judge rows, else the last one, and its rows."""
+    for step in sorted(run.rollout_files, reverse=True):
+        rows = _of_step(run, step)
+        if any(row["objective"] != Objective.POLICY for row in rows):
+            return step, rows
+    return max(run.rollout_files), _of_step(run, max(run.rollout_files))
 
 
 def _identity(row: Row) -> tuple[str, str]:
