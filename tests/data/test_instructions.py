@@ -116,5 +116,5 @@ def test_the_reward_function_scores_what_the_program_writes():
     spec.loader.exec_module(module)
     truth = json.dumps([{"id": "punctuation:no_comma"}, {"id": "detectable_format:title"}])
     score = module.compute_score("x", "<think>a, b</think> No title.", truth, {})
-    assert score == {"score": 0.0, "acc": 0.0, "followed": 0.5, "answer": "No title.", "status": "ok"}
+    assert score == {"score": 0.0, "acc": 0.0, "format": 1.0, "followed": 0.5, "answer": "No title.", "status": "ok"}
     assert module.compute_score("x", "<<Joy>>", truth)["acc"] == 1.0

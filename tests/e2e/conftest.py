@@ -22,6 +22,10 @@ STALL_S = 900
 """A run of which nothing was heard for so long hangs. How long it takes in all says something about the machine."""
 
 
+STARTED: list[subprocess.Popen] = []
+"""Every run that was started since the last look."""
+
+
 @dataclass
 class Run:
     """A finished run's folder and what it wrote there."""
@@ -63,7 +67,7 @@ def _launch(folder: Path, command: list[str], overrides: list[str], variables: d
     }
     dumps = [f"trainer.rollout_data_dir={folder}/rollouts", f"trainer.validation_data_dir={folder}/validation"]
     with (folder / "train.log").open("a") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*command, *dumps, *overrides],
             cwd=folder,
             env=environment,
@@ -71,6 +75,18 @@ def _launch(folder: Path, command: list[str], overrides: list[str], variables: d
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    STARTED.append(process)
+    return process
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """A run that a failed test left behind would take the machine from every test after it."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            kill_all(process)
 
 
 def finish(process: subprocess.Popen, folder: Path) -> Run:

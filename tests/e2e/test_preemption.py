@@ -63,8 +63,17 @@ def taken_away(tmp_path_factory, small, runner):
 
     second = runner.start(folder, "spark_verl.main", [*overrides, "trainer.save_freq=1"])
     runner.wait_for(lambda: lines() >= done + 2, second, folder)
-    family = psutil.Process(second.pid).children(recursive=True)
-    (worker,) = [process for process in family if "SparkWorker" in " ".join(process.cmdline())]
+
+    workers: list[psutil.Process] = []
+
+    def seen() -> bool:
+        # Ray writes an actor's title anew for every call: a look in that very moment finds none.
+        family = psutil.Process(second.pid).children(recursive=True)
+        workers[:] = [process for process in family if "SparkWorker" in " ".join(process.cmdline())]
+        return bool(workers)
+
+    runner.wait_for(seen, second, folder)
+    (worker,) = workers
     lost = end(second, worker.kill)
     return SimpleNamespace(folder=folder, preempted=preempted, kept=kept, lost=lost, worker=worker.pid)
 
