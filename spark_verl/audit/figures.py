@@ -14,7 +14,7 @@ from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.self_reward import AnswerClass, ScoredGroup, SelfReward
 from spark_verl.self_reward.gate import correlation, cross_fitted
 from spark_verl.self_reward.posterior import Posterior
-from spark_verl.self_reward.rewards import class_rewards, sample_rewards, sample_truth
+from spark_verl.self_reward.rewards import class_rewards, sample_rewards, sample_truth, teaches
 from spark_verl.vocabulary import UNDECIDED, SelfRewardKind, Supervision
 
 BINS = 10
@@ -106,7 +106,7 @@ def figures(found: Sequence[Audited], config: SelfRewardConfig, seed: int = 0) -
         "questions": draws.questions,
         **_answers(found, draws),
         **_judge(classes, right, of_classes),
-        **_rewards(groups, rewards, draws),
+        "rho": _rho(groups, rewards, config.min_std, draws),
         "picks": _picks(found, rewards, draws),
         "calibration": {
             kind.value: _calibration(np.array(sum(rewards[kind], [])), right, of_classes)
@@ -176,32 +176,28 @@ def _judge(classes: Sequence[AnswerClass], right: np.ndarray, draws: Bootstrap) 
     }
 
 
-def _rewards(
-    groups: Sequence[ScoredGroup], rewards: Mapping[SelfRewardKind, list[list[float]]], draws: Bootstrap
+def _rho(
+    groups: Sequence[ScoredGroup],
+    rewards: Mapping[SelfRewardKind, list[list[float]]],
+    min_std: float,
+    draws: Bootstrap,
 ) -> dict[str, Any]:
-    """How far rewards go with the truth within a question.
+    """How far rewards go with the truth within a question: for every reward the mean of the correlation within a group.
 
-    The posterior's coefficients are fitted on other questions than the one that it rewards (cross-fitting, as in the
-    gate); the other rewards have none.
-
-    Returns:
-        ``rho``: for every reward the mean of the correlation within a group, 0 where either side is all the same;
-        ``rho_mixed``: the posterior's over the groups in which right and wrong answers were judged.
+    As in the gate, it is about the groups whose samples the reward would tell apart, of which those that are all right
+    or all wrong count as 0, and the posterior's coefficients are fitted on other questions than the one it rewards.
     """
     truths = [sample_truth(group) for group in groups]
-    mixed = [len(set(truth.values())) > 1 for truth in truths]
-    rho = {}
+    found: dict[str, Any] = {}
     for kind, of_groups in rewards.items():
         given = [sample_rewards(group, of_classes) for group, of_classes in zip(groups, of_groups, strict=True)]
-        rho[kind.value] = [
-            correlation([*one.values()], [truth[session] for session in one]) if one else 0.0
-            for one, truth in zip(given, truths, strict=True)
+        taught = [teaches(one.values(), min_std) for one in given]
+        values = [
+            correlation([*one.values()], [truth[session] for session in one]) if teaching else 0.0
+            for one, truth, teaching in zip(given, truths, taught, strict=True)
         ]
-    of_mixed = draws.ratio(np.multiply(rho[SelfRewardKind.POSTERIOR], mixed), mixed)
-    return {
-        "rho": _intervals(len(groups), **{kind: draws.ratio(values) for kind, values in rho.items()}),
-        **_intervals(sum(mixed), rho_mixed=of_mixed),
-    }
+        found |= _intervals(sum(taught), **{kind.value: draws.ratio(values, taught)})
+    return found
 
 
 def _picks(

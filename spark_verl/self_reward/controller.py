@@ -21,6 +21,7 @@ from spark_verl.self_reward.rewards import (
     sample_rewards,
     sample_truth,
     shuffle_verdicts,
+    teaches,
 )
 from spark_verl.vocabulary import SelfRewardKind, Supervision, Word
 
@@ -105,7 +106,8 @@ class SelfReward:
         unlabelled = {
             uid: group for uid, group in zip(order, scored, strict=True) if group.supervision is Supervision.UNLABELLED
         }
-        found.metrics = {**self._gate_metrics(found), **_step_metrics(scored, unlabelled, found)}
+        of_step = _step_metrics(scored, unlabelled, found, self.config.min_std)
+        found.metrics = {**self._gate_metrics(found), **of_step}
         return found
 
     def _rewards(self, group: ScoredGroup, posterior: Posterior) -> list[float]:
@@ -115,7 +117,7 @@ class SelfReward:
         groups = list(self.window)
         if groups:
             self.posterior = fit(groups)
-            self.measured = measure(groups, self._rewards, self.seed)
+            self.measured = measure(groups, self._rewards, self.config.min_std, self.seed)
 
     def _why_closed(self) -> Closed | None:
         found, config = self.measured, self.config
@@ -159,7 +161,7 @@ class SelfReward:
 
 
 def _step_metrics(
-    scored: Sequence[ScoredGroup], unlabelled: Mapping[str, ScoredGroup], found: StepReward
+    scored: Sequence[ScoredGroup], unlabelled: Mapping[str, ScoredGroup], found: StepReward, min_std: float
 ) -> dict[str, float]:
     """What this step's groups say: how many there are, what they cost, and what was predicted of them."""
     values: dict[str, float] = {
@@ -182,7 +184,12 @@ def _step_metrics(
     if known:
         values["realised/acc"] = float(np.mean([value for truth in known.values() for value in truth.values()]))
         values["realised/reward"] = float(np.mean([value for uid in known for value in rewards[uid].values()]))
-        values["realised/rho"] = float(
-            np.mean([correlation([*rewards[uid].values()], [known[uid][s] for s in rewards[uid]]) for uid in known])
-        )
+        # As the gate measures it: of the groups that would teach something.
+        taught = [uid for uid in known if teaches(rewards[uid].values(), min_std)]
+        if taught:
+            values["realised/rho"] = float(
+                np.mean(
+                    [correlation([*rewards[uid].values()], [known[uid][s] for s in rewards[uid]]) for uid in taught]
+                )
+            )
     return {f"spark/self_reward/{name}": float(value) for name, value in values.items()}

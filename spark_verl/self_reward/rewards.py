@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -13,7 +13,7 @@ from spark_verl.self_reward.posterior import Posterior
 from spark_verl.vocabulary import SelfRewardKind
 
 EPSILON = 1e-6
-"""Beside the deviation, as in verl's GRPO."""
+"""Beside the deviation, as in verl's GRPO; a smaller one is rounding."""
 
 
 def class_rewards(kind: SelfRewardKind, group: ScoredGroup, posterior: Posterior) -> list[float]:
@@ -43,6 +43,15 @@ def sample_truth(group: ScoredGroup) -> dict[int, float]:
     return found | dict.fromkeys(group.unanswered, 0.0)
 
 
+def teaches(rewards: Collection[float], min_std: float) -> bool:
+    """Whether a group's rewards differ enough to teach anything."""
+    return len(rewards) > 1 and _deviation(rewards) >= max(min_std, EPSILON)
+
+
+def _deviation(rewards: Collection[float]) -> float:
+    return float(np.std([*rewards], ddof=1))
+
+
 def advantages(rewards: dict[int, float], weight: float, min_std: float) -> dict[int, float]:
     """GRPO's advantages of a group, times the gate's weight.
 
@@ -55,10 +64,10 @@ def advantages(rewards: dict[int, float], weight: float, min_std: float) -> dict
     Returns:
         ``{session: advantage}``; empty where nothing is taught.
     """
-    values = np.array(list(rewards.values()))
-    if weight <= 0.0 or len(values) < 2 or (deviation := values.std(ddof=1)) < min_std:
+    if weight <= 0.0 or not teaches(rewards.values(), min_std):
         return {}
-    scaled = weight * (values - values.mean()) / (deviation + EPSILON)
+    values = np.array([*rewards.values()])
+    scaled = weight * (values - values.mean()) / (_deviation(values) + EPSILON)
     return dict(zip(rewards, scaled.tolist(), strict=True))
 
 

@@ -7,17 +7,20 @@ import math
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 from synthetic_judge import draw_group, draw_groups
 
 from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.self_reward import AnswerClass, ScoredGroup, SelfReward
 from spark_verl.self_reward.controller import Closed
-from spark_verl.self_reward.gate import correlation, measure
+from spark_verl.self_reward.gate import correlation, cross_fitted, measure
 from spark_verl.self_reward.posterior import Posterior
+from spark_verl.self_reward.rewards import advantages, sample_rewards, sample_truth
 from spark_verl.vocabulary import Supervision
 
 ON = SelfRewardConfig(enable=True)
+MIN_STD = ON.min_std
 
 
 def posterior_rewards(group: ScoredGroup, posterior: Posterior) -> list[float]:
@@ -50,14 +53,60 @@ def test_rho_of_single_verdicts_is_the_formulas(youden):
 
 @pytest.mark.parametrize("fixed_errors", [False, True])
 def test_rho_holds_for_other_questions(fixed_errors):
-    measured = measure(draw_groups(400, seed=3, fixed_errors=fixed_errors), posterior_rewards)
-    fresh = measure(draw_groups(400, seed=4, fixed_errors=fixed_errors), posterior_rewards)
+    measured = measure(draw_groups(400, seed=3, fixed_errors=fixed_errors), posterior_rewards, MIN_STD)
+    fresh = measure(draw_groups(400, seed=4, fixed_errors=fixed_errors), posterior_rewards, MIN_STD)
     assert fresh.rho == pytest.approx(measured.rho, abs=0.06)
     assert measured.low < measured.rho < measured.high
 
 
+def test_rho_is_the_slope_from_self_made_advantages_to_those_by_truth():
+    """Least squares over all samples, whatever share of the groups is all right or all wrong."""
+    groups = draw_groups(600, right_share=0.6, youden=0.5)
+    rewards = cross_fitted(groups, posterior_rewards)
+    made, by_truth = [], []
+    for group, of_classes in zip(groups, rewards, strict=True):
+        if own := advantages(sample_rewards(group, of_classes), 1.0, MIN_STD):
+            true = advantages(sample_truth(group), 1.0, 0.0)
+            made += own.values()
+            by_truth += [true[session] for session in own]
+    slope = np.dot(made, by_truth) / np.dot(made, made)
+    assert measure(groups, posterior_rewards, MIN_STD).rho == pytest.approx(slope, abs=1e-3)
+
+
+def unanimous(count: int) -> list[ScoredGroup]:
+    """Groups that teach nothing: all samples agree, and the judge, and all are right."""
+    agreed = AnswerClass("7", tuple(range(8)), yes=4, read=4, asked=4, right=True)
+    return [ScoredGroup(f"unanimous {i}", Supervision.AUDIT, (agreed,)) for i in range(count)]
+
+
+def test_groups_that_would_teach_nothing_take_no_weight():
+    groups = draw_groups(100, youden=0.6)
+    one = measure(groups, posterior_rewards, MIN_STD)
+    other = measure(groups + unanimous(100), posterior_rewards, MIN_STD)
+    assert (one.taught, other.taught) == pytest.approx((1.0, 0.5), abs=0.1)
+    assert other.rho == pytest.approx(one.rho, abs=0.05)
+    assert other.low == pytest.approx(one.low, abs=0.1)
+
+
+@pytest.mark.parametrize(("teaching", "known"), [(0, False), (1, False), (3, False), (8, True)])
+def test_few_groups_that_teach_are_no_evidence(teaching, known):
+    taught = [group for group in draw_groups(100, youden=1.0, right_share=0.5) if len(group.classes) > 1]
+    found = measure(taught[:teaching] + unanimous(30), posterior_rewards, MIN_STD)
+    assert (found.low > 0.3) == known
+
+
+def test_a_group_all_right_that_is_told_apart_counts_as_nothing():
+    sure = [AnswerClass("7", (0, 1, 2, 3), yes=4, read=4, asked=4, right=False)]
+    doubted = [AnswerClass("8", (4, 5, 6, 7), yes=0, read=4, asked=4, right=False)]
+    wrong = [ScoredGroup(f"w{i}", Supervision.AUDIT, (*sure, *doubted)) for i in range(50)]
+    groups = draw_groups(100, youden=0.6)
+    assert (
+        measure(groups + wrong, posterior_rewards, MIN_STD).rho < measure(groups, posterior_rewards, MIN_STD).rho - 0.1
+    )
+
+
 def test_rates():
-    found = measure(draw_groups(500, youden=0.6), posterior_rewards)
+    found = measure(draw_groups(500, youden=0.6), posterior_rewards, MIN_STD)
     assert (found.tpr, found.fpr) == pytest.approx((0.8, 0.2), abs=0.03)
     assert found.youden == pytest.approx(found.tpr - found.fpr)
     assert found.reward == pytest.approx(found.accuracy, abs=0.05)
@@ -66,16 +115,16 @@ def test_rates():
 
 def test_fixed_errors_cap_what_ranking_can_do():
     """J is the same; how often the right answer ranks first is not."""
-    at_random = measure(draw_groups(400), posterior_rewards)
-    fixed = measure(draw_groups(400, fixed_errors=True), posterior_rewards)
+    at_random = measure(draw_groups(400), posterior_rewards, MIN_STD)
+    fixed = measure(draw_groups(400, fixed_errors=True), posterior_rewards, MIN_STD)
     assert fixed.youden == pytest.approx(at_random.youden, abs=0.1)
     assert fixed.first < at_random.first - 0.05
 
 
 def test_the_same_question_again_is_no_new_evidence():
     """With errors that are fixed per answer, 300 groups of 10 questions are 10 observations."""
-    few = measure(draw_groups(300, questions=10, fixed_errors=True), posterior_rewards)
-    many = measure(draw_groups(300, fixed_errors=True), posterior_rewards)
+    few = measure(draw_groups(300, questions=10, fixed_errors=True), posterior_rewards, MIN_STD)
+    many = measure(draw_groups(300, fixed_errors=True), posterior_rewards, MIN_STD)
     assert few.high - few.low > 2 * (many.high - many.low)
 
 
