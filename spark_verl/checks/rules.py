@@ -84,7 +84,7 @@ _LEAST: dict[int, tuple[str, ...]] = {
 _LEAST_1_OR_NULL = (
     *("data.gen_batch_size", "data.val_batch_size", "trainer.total_training_steps"),
     *("trainer.max_actor_ckpt_to_keep", "actor_rollout_ref.rollout.max_model_len"),
-    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
+    *("ray_kwargs.ray_init.num_cpus", "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"),
     *(f"actor_rollout_ref.{name}.log_prob_micro_batch_size_per_gpu" for name in ("rollout", "ref")),
 )
 
@@ -200,6 +200,16 @@ RULES = (
         lambda value, config: not 0 <= value < _ranks(config) or (value > 0 and _is_multiple(_ranks(config), value)),
         "({value}) must divide the number of GPUs ({config.trainer.nnodes} x {config.trainer.n_gpus_per_node}), or be"
         " -1 for all of them",
+    ),
+    Rule(
+        "actor_rollout_ref.actor.grad_clip",
+        lambda value, config: value == 1.0,
+        "({value}) is read by nobody in this version of verl: set actor_rollout_ref.actor.optim.clip_grad",
+    ),
+    Rule(
+        "actor_rollout_ref.actor.optim.clip_grad",
+        lambda value, config: value > 0,
+        "must be positive, got {value}: it is the largest norm of the gradient",
     ),
     Rule(
         "actor_rollout_ref.rollout.temperature",

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from transfer_queue.storage.managers.base import StorageManagerFactory
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from verl.experimental.agent_loop import agent_loop
 from verl.trainer.ppo import core_algos
@@ -256,5 +257,9 @@ QUESTIONS = (
     Question("reward.reward_manager.name", lambda value, config: resolve_reward_manager_cls(config)),
     Question(_REWARD, lambda value, config: get_custom_reward_fn(config), where=_REWARD),
     Question("trainer.logger", _ask_loggers),
+    Question(
+        "transfer_queue.backend.storage_backend",
+        lambda value, config: _one_of(StorageManagerFactory._registry, value),
+    ),
 )
 """What is asked, and of whom."""

@@ -126,6 +126,7 @@ CONTRACT = [
     ("verl.workers.config.optimizer", "build_optimizer", "parameters config"),
     ("verl.workers.engine", "EngineRegistry._engines", EXISTS),
     ("verl.workers.rollout.replica", "RolloutReplicaRegistry._registry", EXISTS),
+    ("transfer_queue.storage.managers.base", "StorageManagerFactory._registry", EXISTS),
     ("verl.workers.rollout.router", "_load_router_yaml", "router_config_path"),
     ("verl.workers.rollout.router", "_resolve_router_class", "router_class"),
     ("verl.workers.rollout.utils", "get_max_position_embeddings", "hf_config"),
