@@ -123,6 +123,15 @@ class SelfRewardKind(Word):
         return self not in (SelfRewardKind.VOTE, SelfRewardKind.MAJORITY)
 
 
+class SelfRewardWeight(Word):
+    """How much of the judge's measured worth its word gets while the gate is open."""
+
+    ESTIMATE = "estimate"
+    """All of it: the best linear prediction of the advantage by truth."""
+    BOUND = "bound"
+    """What it is worth at least, with 97.5 % confidence."""
+
+
 HIDDEN_TRUTH = "hidden_truth"
 """Key of ``extra_info`` with the truth of an unlabelled row, for experiments: metrics see it, training does not."""
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from spark_verl.options import NOT_NEGATIVE, POSITIVE, SHARE, Allowed, at_least, load, one_of, option, some_of
 from spark_verl.reward.options import RewardOptions
-from spark_verl.vocabulary import JudgeStep, LabelForm, Objective, SelfRewardKind
+from spark_verl.vocabulary import JudgeStep, LabelForm, Objective, SelfRewardKind, SelfRewardWeight
 
 # One sample alone has no group to be compared with: its GRPO advantage is meaningless.
 _SAMPLES = at_least(2, "(or null for rollout.n)")
@@ -94,6 +94,8 @@ class SelfRewardConfig:
     """What an answer's reward is made of: verdicts and votes (posterior), or one of the rivals."""
     gate: bool = True
     """Weigh advantages by the judge's measured worth; false trusts it blindly."""
+    weight: str = option("bound", one_of([kind.value for kind in SelfRewardWeight]))
+    """With an open gate: the lower bound of the judge's measured worth, or its estimate; the bound opens the gate."""
     verdicts: int = option(4, at_least(1))
     """Times that the judge is asked about each different answer."""
     max_answers: int = option(4, at_least(1))

@@ -23,7 +23,7 @@ from spark_verl.self_reward.rewards import (
     shuffle_verdicts,
     teaches,
 )
-from spark_verl.vocabulary import SelfRewardKind, Supervision, Word
+from spark_verl.vocabulary import SelfRewardKind, SelfRewardWeight, Supervision, Word
 
 MIN_WEIGHT = 0.02
 """A smaller weight counts as none: rows would cost their time in the update, and dilute it, for nothing."""
@@ -133,7 +133,10 @@ class SelfReward:
         return Closed.BOUND if found.low < MIN_WEIGHT else None
 
     def _open_weight(self) -> float:
-        return min(1.0, self.measured.low) if self.config.gate and self.measured else 1.0
+        if not self.config.gate or not self.measured:
+            return 1.0
+        estimate = self.config.weight == SelfRewardWeight.ESTIMATE
+        return min(1.0, self.measured.rho if estimate else self.measured.low)
 
     # ------------------------------------------------------------------ what is seen
 

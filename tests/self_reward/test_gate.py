@@ -169,6 +169,15 @@ def test_why_it_is_closed(groups, config, alarm, reason):
     assert (0.0 < weight <= 1.0) if reason is None else weight == 0.0
 
 
+def test_the_weight_is_what_the_judge_is_worth_at_least_or_by_estimate():
+    groups = draw_groups(60, youden=0.5)
+    found = measure(groups, posterior_rewards, MIN_STD)
+    assert after(groups, replace(ON, weight="bound")) == (pytest.approx(found.low), None)
+    assert after(groups, replace(ON, weight="estimate")) == (pytest.approx(found.rho), None)
+    hopeless = draw_groups(60, youden=-0.6, right_share=0.25, misled=0.8)
+    assert after(hopeless, replace(ON, weight="estimate")) == (0.0, Closed.BOUND), "the bound opens the gate"
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_shuffled_verdicts_keep_it_closed_where_the_majority_is_misled(seed):
     groups = draw_groups(100, seed=seed, youden=0.8, right_share=0.25, misled=0.8)
