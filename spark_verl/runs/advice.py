@@ -300,6 +300,14 @@ RULES = (
         "or a larger spark.self_reward.audit_share. No correlation: train the judge on labels first. Unreadable "
         "verdicts: see above.",
     ),
+    Rule(
+        "self-reward",
+        lambda c: _when(c.last("spark/self_reward/weight") > 0, c.last(f"{POLICY}/zero_variance_rate")),
+        _mostly(NO_SIGNAL),
+        "at least 70 % of the labelled groups scored all alike in the last third, with the gate open",
+        "The labels are used up, and the judge is worth something: {0:.0%} of the labelled groups teach nothing.",
+        "A larger spark.self_reward.unlabelled_share.",
+    ),
 )
 """All advice, in the order in which it is given."""
 

@@ -91,6 +91,14 @@ CASES = {
     ),
     "the gate stays closed": ({"spark/self_reward/weight": always(0.0)}, ["self-reward: The gate stayed closed"]),
     "the gate opened": ({"spark/self_reward/weight": late(0.4, 0.0)}, []),
+    "labels are used up": (
+        {
+            "spark/self_reward/weight": always(0.4),
+            "spark/policy/zero_variance_rate": always(0.9),
+            "spark/policy/acc": always(0.9),
+        },
+        ["questions: The questions are used up: in 90%", "self-reward: The labels are used up"],
+    ),
 }
 
 
@@ -130,10 +138,7 @@ def test_every_rule_is_met_by_some_case() -> None:
         columns |= {key: [value(step) for step in range(STEPS + 1)] for key, value in changes.items()}
         texts |= {one.because for one in advise(log_of(columns))}
     rest = [rule.when for rule in RULES if rule.when not in texts]
-    assert [when.partition(",")[0] for when in rest] == [
-        "at least 70 % of the groups scored all alike in the last third",
-        "a metric of actor/ is not a number",
-    ], "these two have tests of their own"
+    assert [when.partition(",")[0] for when in rest] == ["a metric of actor/ is not a number"], "it has its own test"
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 11])
