@@ -240,11 +240,11 @@ def run(config: DictConfig, listener: ending.Listener) -> None:
 
     # verl exports the runner as a Ray actor class; subclassing needs the plain class behind it.
     class SparkTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):  # ty: ignore[missing-attribute]
-        """verl's task runner in whose process SparkTrainer is registered."""
+        """verl's task runner in whose process SPARK's trainers are registered."""
 
         def run(self, config: DictConfig) -> None:
-            # The import registers trainer_mode "spark".
-            from spark_verl.trainer.trainer import SparkTrainer
+            # The import registers the values of trainer_mode.
+            from spark_verl.trainer.colocate_async import SparkTrainer
 
             SparkTrainer.started_at = started_at
             compat.prepare_metrics_file(keep=config.trainer.resume_mode != "disable")

@@ -103,6 +103,9 @@ NUMBERS = (
 )
 """What must hold before anything is computed with these values. verl asks for none of it."""
 
+ASYNCHRONOUS = "spark_colocate_async"
+"""verl's colocate_async with judge rows."""
+
 GROUP_WISE = ("grpo", "rloo", "rloo_vectorized")
 """Advantages of verl's in which a row's depends on the rows of its own prompt only, whatever these are.
 
@@ -113,9 +116,23 @@ RULES = (
     Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),
     Rule(
         "trainer.v1.trainer_mode",
-        lambda value, config: value == "spark",
-        "must be spark, got {value} (for plain GRPO set spark.enable=false, for verl's other trainers use"
-        " verl.trainer.main_ppo)",
+        lambda value, config: value in ("spark", ASYNCHRONOUS),
+        f"must be spark or {ASYNCHRONOUS}, got {{value}} (for plain GRPO set spark.enable=false, for verl's other"
+        " trainers use verl.trainer.main_ppo)",
+    ),
+    *(
+        Rule(
+            "trainer.v1.trainer_mode",
+            lambda value, config, key=key, allowed=allowed: (
+                value != ASYNCHRONOUS or OmegaConf.select(config, key) == allowed
+            ),
+            f"={ASYNCHRONOUS} needs {key}={str(allowed).lower()}: {why}",
+        )
+        for key, allowed, why in (
+            ("spark.judge_step", JudgeStep.SAME.value, "judge prompts are under way as soon as their group has ended"),
+            ("spark.self_reward.enable", False, "a gate is measured on the weights that it is applied to"),
+            ("skip.rollout_tq.enable", False, "which rows a step takes depends on what is ready"),
+        )
     ),
     Rule(
         "algorithm.adv_estimator",

@@ -98,9 +98,15 @@ class BalanceController:
 
     # ------------------------------------------------------------------ planning
 
-    def plan(self, n_groups: int, step: int) -> list[Plan]:
-        """The plans of a step's groups, in batch order."""
-        shares = self.shares(n_groups)
+    def plan(self, n_groups: int, step: int, of: int | None = None) -> list[Plan]:
+        """The plans of a step's groups, in batch order.
+
+        Args:
+            n_groups: How many plans are wanted.
+            step: Number of the step.
+            of: Number of groups of a whole step, where these are not all of them.
+        """
+        shares = self.shares(of or n_groups)
         rng = random.Random(f"{self.config.seed}/plan/{step}")
         order = rng.sample(range(n_groups), n_groups)
         plans: dict[int, Plan] = {}

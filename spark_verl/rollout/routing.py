@@ -21,7 +21,7 @@ from typing import Any
 
 from cachetools import LRUCache
 from omegaconf import DictConfig
-from verl.workers.rollout.llm_server import LLMServerClient
+from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient, LLMServerClient
 from verl.workers.rollout.router import DEFAULT_ROUTING_CACHE_SIZE, GlobalRequestLoadBalancer
 
 ROUTER = Path(__file__).parent / "router.yaml"
@@ -59,6 +59,10 @@ class GroupClient(LLMServerClient):
 
     async def _acquire_server(self, request_id: str, **extra: Any) -> tuple[str, Any]:
         return await super()._acquire_server(request_id, **extra, group=group())
+
+
+class AsyncGroupClient(GroupClient, FullyAsyncLLMServerClient):
+    """The same for asynchronous training: a request that was broken off goes on with newer weights."""
 
 
 class GroupRouter(GlobalRequestLoadBalancer):

@@ -7,7 +7,7 @@ rows of the finished ones ──► one batch, each row with the tag of its prom
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import transfer_queue as tq
@@ -36,17 +36,8 @@ class Seen:
     under_way: frozenset[str] = frozenset()
 
 
-class SparkReplayBuffer(ReplayBuffer):
-    """verl's synchronous replay buffer, with judge rows and a fast poll.
-
-    A judge prompt is registered before its parent's status becomes terminal, or, if that was in the step before, before
-    this step's questions; so "nothing pending, nothing running" means that the step is complete, judge rows included.
-    Every row's tag then says what the row is (:func:`spark_verl.rollout.tags.row_of`).
-
-    Args:
-        poll_interval: Seconds between two looks at TransferQueue; verl's default is 2.
-        kwargs: As for verl's class.
-    """
+class LabelledRows(ReplayBuffer):
+    """What the trainer sees of a step beyond verl's rows; see the classes that derive from it."""
 
     prompt_tags: dict[str, Tag] = {}
     """``{uid: tag}`` of all policy and judge prompts of the last training step."""
@@ -61,6 +52,72 @@ class SparkReplayBuffer(ReplayBuffer):
     select: Callable[[KVBatchMeta, Mapping[str, Tag], int], tuple[KVBatchMeta, dict[str, float]]] | None = None
     """With ``spark.self_reward``: takes a step's rows, its prompts' tags and the step, gives the rows to train on."""
 
+    def _look(self, partition_id: str) -> tuple[set[str], set[str]]:
+        """uids of the prompts that have ended, and of those that have not, now."""
+        self._sync_metadata_from_transfer_queue()
+        self._note(partition_id)
+        return self._ended(partition_id), set(self.seen.under_way)
+
+    def _ended(self, partition_id: str) -> set[str]:
+        return self.finished_keys[partition_id] | self.failure_keys[partition_id]
+
+    def _note(self, partition_id: str) -> None:
+        """Tell whoever watches."""
+        under_way = self.pending_keys[partition_id] | self.running_keys[partition_id]
+        rows = len(self.partitions[partition_id])
+        self.seen = Seen(len(self._ended(partition_id)), rows, frozenset(under_way))
+
+    def _take(
+        self, partition_id: str, uids: Collection[str], rows: Mapping[str, Tag], step: int
+    ) -> tuple[KVBatchMeta, dict[str, float]]:
+        """Take these prompts out of the queue.
+
+        Returns:
+            Their rows, ordered by key so that arrival order never decides anything, each with a tag that says what it
+            is (:func:`spark_verl.rollout.tags.row_of`), and metrics of the transform.
+
+        Raises:
+            RunEnded: There are no rows.
+        """
+        # One more look: the statuses and the tags must be of the same, final state.
+        tags = (tq.kv_list(partition_id) or {}).get(partition_id, {})
+        prompt_tags = {key: tag for key, tag in tags.items() if key in uids}
+        failed = len(self.failure_keys[partition_id] & set(uids))
+        taken = self._materialize_batch(partition_id, sorted(uids), dict(rows))
+        if partition_id != "val" and not taken.keys:
+            raise RunEnded(
+                f"step {step}: all {len(uids)} prompts failed to give a single rollout; "
+                "the agent-loop worker's log above has the reason"
+            )
+        taken.reorder(sorted(range(len(taken.keys)), key=taken.keys.__getitem__))
+        for i, key in enumerate(taken.keys):
+            taken.tags[i] = put_row(taken.tags[i], self._row(key.split("_")[0], prompt_tags))
+        if taken.keys:
+            # verl reads the tags back from TransferQueue with every put, so they have to be there as well.
+            tq.kv_batch_put(keys=taken.keys, partition_id=partition_id, tags=taken.tags)
+        if partition_id == "val":
+            return taken, {}
+        self.prompt_tags = prompt_tags
+        return taken, transform_metrics(prompt_tags, failed)
+
+    def _row(self, uid: str, prompt_tags: Mapping[str, Tag]) -> RowTag:
+        """What the rows of a prompt are."""
+        if uid in self.supervision:
+            return RowTag(supervision=self.supervision[uid])
+        return row_of(prompt_tags.get(uid, {}))
+
+
+class SparkReplayBuffer(LabelledRows):
+    """verl's synchronous replay buffer, with judge rows and a fast poll.
+
+    A judge prompt is registered before its parent's status becomes terminal, or, if that was in the step before, before
+    this step's questions; so "nothing pending, nothing running" means that the step is complete, judge rows included.
+
+    Args:
+        poll_interval: Seconds between two looks at TransferQueue; verl's default is 2.
+        kwargs: As for verl's class.
+    """
+
     @SkipManager.annotate_tq(role="rollout_tq", phase="sample")
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[KVBatchMeta, dict]:
         """Wait for all prompts of the partition and take all their rows.
@@ -71,53 +128,28 @@ class SparkReplayBuffer(ReplayBuffer):
             batch_size: Number of prompts that the trainer submitted. More are returned when there are judge prompts.
 
         Returns:
-            The rows, ordered by key so that arrival order never decides anything, and metrics of the transform.
+            The rows, and metrics of the transform.
 
         Raises:
             RunEnded: All rollouts of the step failed.
         """
         last_log = time.time()
         while True:
-            self._sync_metadata_from_transfer_queue()
-            ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
-            under_way = self.pending_keys[partition_id] | self.running_keys[partition_id]
-            self.seen = Seen(len(ended), len(self.partitions[partition_id]), frozenset(under_way))
+            ended, under_way = self._look(partition_id)
             if len(ended) >= batch_size and not under_way:
                 break
             last_log = self._wait_for_next_poll(partition_id, last_log)
-
-        # One more look for the tags: the loop above reads status only, and both must be of the same, final state.
-        prompt_tags = {
-            key: tag for key, tag in (tq.kv_list(partition_id) or {}).get(partition_id, {}).items() if key in ended
-        }
-        rows = self._materialize_batch(partition_id, sorted(ended), dict(self.partitions[partition_id]))
-        if partition_id != "val" and not rows.keys:
-            raise RunEnded(
-                f"step {global_steps}: all {len(ended)} prompts failed to give a single rollout; "
-                "the agent-loop worker's log above has the reason"
-            )
-        order = sorted(range(len(rows.keys)), key=rows.keys.__getitem__)
-        rows.reorder(order)
-        for i, key in enumerate(rows.keys):
-            rows.tags[i] = put_row(rows.tags[i], self._row(key.split("_")[0], prompt_tags))
-        if rows.keys:
-            # verl reads the tags back from TransferQueue with every put, so they have to be there as well.
-            tq.kv_batch_put(keys=rows.keys, partition_id=partition_id, tags=rows.tags)
-        failed = len(self.failure_keys[partition_id])
-        if partition_id == "val":
-            return rows, {}
-        self.prompt_tags = prompt_tags
-        metrics = transform_metrics(prompt_tags, failed)
-        if self.select:
-            rows, of_judge = self.select(rows, prompt_tags, global_steps)
+        rows, metrics = self._take(partition_id, ended, self.partitions[partition_id], global_steps)
+        if self.select and partition_id != "val":
+            rows, of_judge = self.select(rows, self.prompt_tags, global_steps)
             metrics.update(of_judge)
         return rows, metrics
 
-    def _row(self, uid: str, prompt_tags: Mapping[str, Tag]) -> RowTag:
-        """What the rows of a prompt are."""
-        if uid in self.supervision:
-            return RowTag(supervision=self.supervision[uid])
-        return row_of(prompt_tags.get(uid, {}))
+
+def judge_prompts(partition_id: str) -> set[str]:
+    """uids of the judge prompts in TransferQueue."""
+    tags = (tq.kv_list(partition_id) or {}).get(partition_id, {})
+    return {key for key, tag in tags.items() if tag.get("is_prompt") and row_of(tag).parent}
 
 
 def transform_metrics(prompt_tags: Mapping[str, Tag], failed_groups: int) -> dict[str, float]:
@@ -142,24 +174,25 @@ def transform_metrics(prompt_tags: Mapping[str, Tag], failed_groups: int) -> dic
     return metrics
 
 
-def step_outcome(prompt_tags: Mapping[str, Tag], plans: Mapping[str, Plan]) -> StepOutcome:
+def step_outcome(prompt_tags: Mapping[str, Tag], plans: Mapping[str, Plan], late: bool = False) -> StepOutcome:
     """What a step's groups turned out to be and gave, for the balance controller.
-
-    Judge prompts count in the step of the rollouts that they show, whenever they are sampled.
 
     Args:
         prompt_tags: ``{uid: tag}`` of all prompts of the step.
         plans: ``{uid: plan}`` of its policy prompts.
+        late: Count judge prompts in the step that takes them, whatever step their group was in. Else they count with
+            their group, whenever they are sampled.
     """
     outcome = StepOutcome()
     for uid, tag in sorted(prompt_tags.items()):
+        row = row_of(tag)
         if uid in plans:
             # A group that failed before it was judged has no outcome; it gave nothing.
             record = group_of(tag)
             outcome.add_group(record.outcome if record else Outcome.NONE, plans[uid])
             given = [request.tag for request in record.deferred] if record else []
         else:
-            given = [row] if (row := row_of(tag)).parent in plans else []
-        for row in given:
-            outcome.add_prompt(row.objective, row.about or "", bool(row.positive))
+            given = [row] if row.parent and (late or row.parent in plans) else []
+        for one in given:
+            outcome.add_prompt(one.objective, one.about or "", bool(one.positive))
     return outcome

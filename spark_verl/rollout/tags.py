@@ -7,7 +7,7 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from spark_verl.vocabulary import POLICY, Outcome, RowTag
 
 Tag = dict[str, Any]
 
-_ROW, _GROUP = "spark_row", "spark_group"
+_ROW, _GROUP, _REQUEST = "spark_row", "spark_group", "spark_request"
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,22 @@ def put_row(tag: Tag, row: RowTag) -> Tag:
     return {**tag, _ROW: row.to_dict()}
 
 
-def pending_tags(requests: Iterable[JudgeRequest], step: int) -> list[Tag]:
-    """Tags of judge prompts that are about to be sampled in ``step``."""
+def pending_tags(requests: Sequence[JudgeRequest], step: int, whole: bool = False) -> list[Tag]:
+    """Tags of judge prompts that are about to be sampled in ``step``.
+
+    Args:
+        requests: The prompts.
+        step: Of the training.
+        whole: Whether a checkpoint may be written before they have ended: the requests themselves are in the tags.
+    """
     pending = {"is_prompt": True, "status": "pending", "global_steps": step}
-    return [put_row(pending, request.tag) for request in requests]
+    stored = ({_REQUEST: request.to_dict()} if whole else {} for request in requests)
+    return [put_row(pending | each, request.tag) for request, each in zip(requests, stored, strict=True)]
+
+
+def request_of(tag: Tag) -> JudgeRequest | None:
+    """What a judge prompt that is under way asks; None for other prompts, and where no checkpoint wants to know."""
+    return JudgeRequest.from_dict(tag[_REQUEST]) if _REQUEST in tag else None
 
 
 def row_of(tag: Tag) -> RowTag:

@@ -10,7 +10,7 @@ When the last of a group's n rollouts has ended, the worker builds the group's j
 same rollout servers; nothing waits for the slowest prompt of the batch. Judge prompts are registered in TransferQueue
 before their parent's status becomes terminal, so whoever waits for the step to finish never sees a moment with nothing
 pending in between. With ``spark.judge_step: next`` they go into the parent's tag instead, and the trainer brings them
-back beside the next step's questions.
+back beside the next step's questions. In asynchronous training they are under way like any prompt.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class OpenGroup:
         ended: How many of them have ended, well or not.
         rollouts: Those that ended well, by session id.
         prompt_tokens: Length of the tokenized question.
+        version: Of the newest weights that sampled for it: the step after which they were those.
     """
 
     prompt: dict[str, Any]
@@ -64,11 +65,17 @@ class OpenGroup:
     ended: int = 0
     rollouts: dict[int, Rollout] = field(default_factory=dict)
     prompt_tokens: int = 0
+    version: int | None = None
 
     def end_sample(self) -> bool:
         """Count a sample that has ended; whether it was the last one."""
         self.ended += 1
         return self.ended == self.expected
+
+    def step_of_what_follows(self) -> int:
+        """The step in which its judge prompts begin: its own, unless training went on meanwhile."""
+        begun = int(self.prompt["global_steps"])
+        return begun if self.version is None else max(begun, self.version + 1)
 
     def finished(self) -> RolloutGroup:
         """What the judge transform works on."""
@@ -89,6 +96,7 @@ class SparkWorker(LocalScoring, Sharing):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._groups: dict[str, OpenGroup] = {}
+        self._asynchronous = self.config.trainer.v1.trainer_mode != "sync"
         self._builder = None
         if self.spark.enable:
             self._builder = JudgeBuilder(
@@ -149,6 +157,8 @@ class SparkWorker(LocalScoring, Sharing):
         if group is not None and outputs:
             group.rollouts[kwargs["session_id"]] = self._as_rollout(outputs[-1])
             group.prompt_tokens = len(outputs[-1].prompt_ids)
+            if (version := outputs[-1].extra_fields.get("max_global_steps")) is not None:
+                group.version = max(version, group.version or 0)
 
     def _sampled_media(self, output: AgentLoopOutput) -> bool:
         """Whether the policy itself wrote a media placeholder; those of a tool's images are masked out."""
@@ -208,14 +218,15 @@ class SparkWorker(LocalScoring, Sharing):
         record = GroupRecord(
             finished.outcome, dict(build.skipped), dict(build.adapted), seconds, deferred=tuple(deferred)
         )
+        step = group.step_of_what_follows()
         await tq.async_kv_batch_put(
             keys=[*(request.uid for request in asked), finished.uid],
             partition_id="train",
-            tags=[*pending_tags(asked, int(group.prompt["global_steps"])), put_group({}, record)],
+            tags=[*pending_tags(asked, step, whole=self._asynchronous), put_group({}, record)],
         )
         for request in asked:
             # Tasks start in the order in which they were made, hence while the parent still holds their images.
-            prompt = request.as_prompt(group.prompt)
+            prompt = request.as_prompt({**group.prompt, "global_steps": step})
             task = asyncio.create_task(self._run_prompt(prompt, group.sampling_params, group.trajectory))
             self.background_tasks.add(task)
             task.add_done_callback(self.background_tasks.discard)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tensordict import TensorDict
@@ -39,6 +39,14 @@ class DeferredPrompts:
         self.requests: list[JudgeRequest] = []
         self.lost = 0
         self._questions: dict[int | None, dict[str, Any]] = {}
+
+    @classmethod
+    def of(cls, requests: Sequence[JudgeRequest], dataset: Any) -> DeferredPrompts:
+        """These requests, about rows of this data set."""
+        found = cls()
+        found.requests = [*requests]
+        found._questions = {request.row: dataset[request.row] for request in requests}
+        return found
 
     def collect(self, prompt_tags: Mapping[str, Tag], asked: Any) -> None:
         """Take what a step's groups have deferred.

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
-from spark_verl.rollout.sampler import SparkReplayBuffer
+from spark_verl.rollout.sampler import LabelledRows
 from spark_verl.trainer import checkpoint, ending
 from spark_verl.trainer.dump import write_if_possible
 from spark_verl.trainer.watchdog import Watchdog, awaited
@@ -38,7 +38,7 @@ class LastingTrainer(PPOTrainerSync):
         stall_timeout_s: See :class:`~spark_verl.trainer.watchdog.Watchdog`.
     """
 
-    replay_buffer: SparkReplayBuffer
+    replay_buffer: LabelledRows
 
     def __init__(self, config: DictConfig, stall_timeout_s: float) -> None:
         self._stall_timeout_s = stall_timeout_s
@@ -73,7 +73,7 @@ class LastingTrainer(PPOTrainerSync):
         if self._due:
             with marked_timer("save_checkpoint", self.timing_raw, color="green"):
                 if self._write_if(True, done):
-                    self.checkpoint_manager.update_weights(done)
+                    self._resume_engines(done)
         super().on_step_begin()
 
     def on_step_end(self) -> None:
@@ -105,9 +105,16 @@ class LastingTrainer(PPOTrainerSync):
         if not wanted or step <= self._saved_step:
             return False
         # As verl does in mid-step: shards may need the engines' memory.
-        self.checkpoint_manager.sleep_replicas()
+        self._pause_engines()
         self._write_checkpoint(step)
         return True
+
+    def _pause_engines(self) -> None:
+        self.checkpoint_manager.sleep_replicas()
+
+    def _resume_engines(self, step: int) -> None:
+        """Give them the weights of ``step``, and have them go on."""
+        self.checkpoint_manager.update_weights(step)
 
     def _write_checkpoint(self, step: int) -> None:
         """verl's checkpoint with what :meth:`_state` gives, sealed.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -33,10 +34,10 @@ from verl.utils.py_functional import rename_dict
 from verl.workers.rollout.llm_server import LLMServerClient
 
 from spark_verl.config import load_spark_config
-from spark_verl.judge import BalanceController, Plan
+from spark_verl.judge import BalanceController, Plan, StepOutcome
 from spark_verl.rollout.routing import GroupClient, route_groups
-from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome
-from spark_verl.rollout.tags import is_padding, pending_tags, row_of
+from spark_verl.rollout.sampler import LabelledRows, SparkReplayBuffer, step_outcome
+from spark_verl.rollout.tags import Tag, is_padding, pending_tags, row_of
 from spark_verl.self_reward.questions import divide
 from spark_verl.trainer import advantages
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
@@ -62,6 +63,11 @@ class SparkTrainer(LastingTrainer):
         config: The whole config; ``trainer.v1.trainer_mode`` is "spark".
     """
 
+    verl_mode = "sync"
+    """verl's name for what this is; it takes every other one for asynchronous (checkpoints, data loader)."""
+    buffer_class: type[LabelledRows] = SparkReplayBuffer
+    client_class: type[LLMServerClient] = GroupClient
+    """verl's client, which says which group a sample belongs to."""
     _asked: TensorDict
     """The step's questions."""
     started_at: float | None = None
@@ -70,8 +76,7 @@ class SparkTrainer(LastingTrainer):
     def __init__(self, config: DictConfig) -> None:
         self.spark = load_spark_config(config)
         with open_dict(config):
-            # verl takes every mode but this exact word for an asynchronous one (checkpoints, dataloader, buffer).
-            config.trainer.v1.trainer_mode = "sync"
+            config.trainer.v1.trainer_mode = self.verl_mode
             if self.spark.route_groups:
                 route_groups(config)
         self.balance = BalanceController(self.spark)
@@ -81,9 +86,9 @@ class SparkTrainer(LastingTrainer):
         self.alarm = SelfConfirmationAlarm(self.spark.alarm_window) if self.spark.alarm_window else None
         super().__init__(config, self.spark.stall_timeout_s)
 
-    def _build_replay_buffer(self) -> SparkReplayBuffer:
+    def _build_replay_buffer(self) -> LabelledRows:
         sampler = self.config.trainer.v1.sampler
-        buffer = SparkReplayBuffer(
+        buffer = self.buffer_class(
             trainer_mode=self.trainer_mode,
             trainer_config=self.config.trainer.v1.get(self.trainer_mode, {}),
             max_off_policy_threshold=sampler.max_off_policy_threshold,
@@ -96,13 +101,13 @@ class SparkTrainer(LastingTrainer):
         return buffer
 
     def get_llm_client(self) -> LLMServerClient:
-        """verl's client, which says which group a sample belongs to."""
-        return self.llm_server_manager.get_client(client_cls=GroupClient)
+        """verl's client, of :attr:`client_class`."""
+        return self.llm_server_manager.get_client(client_cls=self.client_class)
 
     def _init_dataloader(self) -> None:
         """verl's; rows have numbers where these are asked for, and each kind of row comes in its share."""
         super()._init_dataloader()
-        if not self.self_reward and not self.spark.defers:
+        if not self.self_reward and not self._numbers_rows:
             return
         data, config, supervision = self.config.data, self.spark.self_reward, None
         sampler, batch_size = self.train_dataloader.sampler, self.train_dataloader.batch_size
@@ -119,6 +124,11 @@ class SparkTrainer(LastingTrainer):
             sampler=sampler,
         )
 
+    @property
+    def _numbers_rows(self) -> bool:
+        """Whether a judge prompt may outlive its step, so that its question has to be found again."""
+        return self.spark.defers
+
     def fit(self, agent_loop_manager: Any) -> None:
         """verl's training loop; notes how long everything before it took."""
         # Workers import for seconds after they were asked for; the start-up ends when they are there.
@@ -129,7 +139,11 @@ class SparkTrainer(LastingTrainer):
     def on_step_begin(self) -> None:
         """Count what an earlier step left in TransferQueue: anything but zero is a leak."""
         super().on_step_begin()
-        self._leaked_keys = sum(len(keys) for keys in (tq.kv_list("train") or {}).values())
+        self._leaked_keys = len(self._leaks((tq.kv_list("train") or {}).get("train", {})))
+
+    def _leaks(self, tags: Mapping[str, Tag]) -> list[str]:
+        """Which of the keys between two steps nobody will take."""
+        return [*tags]
 
     # ------------------------------------------------------------------ planning judge data
 
@@ -139,10 +153,12 @@ class SparkTrainer(LastingTrainer):
             # Judges are trained on true labels only, and on nothing that measures them.
             known = "spark_supervision" in batch
             kinds = [Supervision(kind) for kind in batch["spark_supervision"]] if known else [LABELLED] * len(batch)
-            drawn = iter(self.balance.plan(kinds.count(LABELLED), self.global_steps))
+            drawn = iter(self._draw_plans(kinds.count(LABELLED)))
             plans = [next(drawn) if kind is LABELLED else Plan() for kind in kinds]
             uids = list(batch["uid"])
-            self._plans = {uid: plan for uid, plan, kind in zip(uids, plans, kinds, strict=True) if kind is LABELLED}
+            self._note_plans(
+                {uid: plan for uid, plan, kind in zip(uids, plans, kinds, strict=True) if kind is LABELLED}
+            )
             self.replay_buffer.supervision = dict(zip(uids, kinds, strict=True))
             tu.assign_non_tensor_stack(batch, "spark_plan", plans)
             self._ask_deferred()
@@ -150,11 +166,19 @@ class SparkTrainer(LastingTrainer):
             self._asked = batch
         return super()._submit_batch_to_rollout(batch)
 
+    def _draw_plans(self, count: int) -> list[Plan]:
+        """What as many groups, submitted together, are asked for."""
+        return self.balance.plan(count, self.global_steps)
+
+    def _note_plans(self, plans: dict[str, Plan]) -> None:
+        """Remember what groups that were just submitted are asked for."""
+        self._plans = plans
+
     def _ask_deferred(self) -> None:
         """Sample the judge prompts that the step before has deferred; not before they are registered as pending."""
         requests, batch = self.deferred.take(self.global_steps)
         if batch is not None:
-            tags = pending_tags(requests, self.global_steps)
+            tags = pending_tags(requests, self.global_steps, whole=self.verl_mode != "sync")
             tq.kv_batch_put(keys=[request.uid for request in requests], partition_id="train", tags=tags)
             self.agent_loop_manager.generate_sequences(batch)
 
@@ -162,9 +186,13 @@ class SparkTrainer(LastingTrainer):
         """All prompts of the step have ended: learn from how they turned out."""
         super().on_sample_end()
         if self.spark.enable:
-            self.balance.update(step_outcome(self.replay_buffer.prompt_tags, self._plans))
+            self.balance.update(self._outcome())
         if self.spark.defers:
             self.deferred.collect(self.replay_buffer.prompt_tags, self._asked)
+
+    def _outcome(self) -> StepOutcome:
+        """How the step's groups turned out, and what they gave."""
+        return step_outcome(self.replay_buffer.prompt_tags, self._plans)
 
     def _state(self) -> dict[str, Any]:
         """The balance controller's, the alarm's, self-reward's, and judge prompts that wait."""
