@@ -88,11 +88,14 @@ class SparkTrainerColocateAsync(SparkTrainer):
 
     # ------------------------------------------------------------------ checkpoints
 
-    def _state(self) -> dict[str, Any]:
-        """Also the judge prompts that are under way."""
+    def _write_checkpoint(self, step: int) -> None:
+        """Also the judge prompts that are under way, as of when verl saves the rest."""
         requests = [request_of(tag) for tag in _tags().values() if tag.get("status") in _UNDER_WAY]
-        waiting = DeferredPrompts.of([each for each in requests if each], self.train_dataset)
-        return super()._state() | {"deferred": waiting.state_dict()}
+        self._waiting = DeferredPrompts.of([each for each in requests if each], self.train_dataset)
+        super()._write_checkpoint(step)
+
+    def _state(self) -> dict[str, Any]:
+        return super()._state() | {"deferred": self._waiting.state_dict()}
 
     def _reissue_inflight_prompts(self, partition_id: str = "train") -> int:
         """verl's for questions; the checkpoint's judge prompts are asked beside the first of them.

@@ -73,7 +73,7 @@ def test_defaults_are_the_references():
         ("spark.pointwise.cot_share=2", "spark.pointwise.cot_share"),
         ("+spark.judges=3", "judges"),
         ("spark.templates=/nowhere", "/nowhere"),
-        ("trainer.v1.trainer_mode=separate_async", "trainer_mode must be spark"),
+        ("trainer.v1.trainer_mode=separate_async", "trainer_mode must be spark or spark_colocate_async"),
         ("algorithm.adv_estimator=gae", "adv_estimator must be one of grpo, rloo"),
         ("algorithm.adv_estimator=reinforce_plus_plus_baseline", "adv_estimator must be one of grpo, rloo"),
         ("algorithm.filter_groups.enable=true", "filter_groups"),
@@ -120,6 +120,20 @@ def test_what_is_wrong_is_named(files, override, message):
         rules.check(load([*files, override]))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["spark.judge_step=next"], "=spark_colocate_async needs spark.judge_step=same"),
+        (["spark.self_reward.enable=true"], "=spark_colocate_async needs spark.self_reward.enable=false"),
+        (["skip.rollout_tq.enable=true"], "=spark_colocate_async needs skip.rollout_tq.enable=false"),
+    ],
+)
+def test_what_asynchronous_training_has_no_use_for(files, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        rules.check(load([*files, "trainer.v1.trainer_mode=spark_colocate_async", *overrides]))
+    rules.check(load([*files, "trainer.v1.trainer_mode=spark_colocate_async"]))
 
 
 def test_every_finding_has_its_line(files):

@@ -12,12 +12,14 @@ from metric_docs import PAGE, patterns, undocumented
 
 from spark_verl.config.schema import SelfRewardConfig, SparkConfig
 from spark_verl.judge.balance import BalanceController
+from spark_verl.rollout.tags import put_row
 from spark_verl.runs.advice import DOCS_MARK, as_markdown
 from spark_verl.self_reward import SelfReward
 from spark_verl.self_reward.gate import Measured
 from spark_verl.trainer.alarm import SelfConfirmationAlarm
+from spark_verl.trainer.colocate_async import staleness
 from spark_verl.trainer.metrics import _objective_metrics
-from spark_verl.vocabulary import Objective
+from spark_verl.vocabulary import Objective, RowTag
 
 PACKAGE = Path(__file__).resolve().parents[2] / "spark_verl"
 WRITTEN = Path(__file__).with_name("metric_names.txt").read_text(encoding="utf-8").split()
@@ -36,6 +38,9 @@ def of_functions() -> set[str]:
     step = {f"spark/judge/pointwise/{name}": 0.5 for name in ("yes_rate", "label_yes_rate")} | {"spark/policy/acc": 0.5}
     names |= {f"spark/alarm/{name}" for _ in range(4) for name in alarm.update(1, step)}
     names |= set(SelfReward(SelfRewardConfig()).step({}, 1).metrics)
+    rows = [{"min_global_steps": 1, "max_global_steps": 1}, {"min_global_steps": 1, "max_global_steps": 1}]
+    rows[1] = put_row(rows[1], RowTag(parent="a"))
+    names |= set(staleness(rows, 2))
     return names | {f"spark/self_reward/audit/{one.name}" for one in fields(Measured)}
 
 

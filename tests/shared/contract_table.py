@@ -209,6 +209,33 @@ CONTRACT = [
         "ReplayBuffer._materialize_batch",
         "self partition_id selected_prompt_uids partition_snapshot",
     ),
+    ("verl.trainer.ppo.v1.replay_buffer", "ReplayBufferAsync", EXISTS),
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBufferAsync.wait_for_sampleable",
+        "self global_steps partition_id target_count",
+    ),
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBufferAsync._has_enough_samples",
+        "self global_steps partition_id batch_size sampleable_keys",
+    ),
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBuffer._evict_terminal_groups",
+        "self global_steps partition_id eviction_reasons",
+    ),
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBuffer._select_prompt_uids",
+        "self partition_id sampleable_keys batch_size",
+    ),
+    ("verl.trainer.ppo.v1.trainer_colocate_async", "PPOTrainerColocateAsync.on_train_begin", "self"),
+    ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer._add_async_warmup_batches", "self num_warmup_batches"),
+    ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer._reissue_inflight_prompts", "self partition_id"),
+    ("verl.checkpoint_engine", "CheckpointEngineManager.abort_replicas", "self reject_request"),
+    ("verl.checkpoint_engine", "CheckpointEngineManager.resume_generation_replicas", "self"),
+    ("verl.workers.rollout.llm_server", "FullyAsyncLLMServerClient._acquire_server", "self request_id extra"),
     ("verl.utils.skip", "SkipManager.annotate_tq", EXISTS),
     # rollout
     ("verl.trainer.ppo.v1.agent_loop_tq", "AgentLoopManagerTQ.create", EXISTS),
