@@ -13,6 +13,7 @@ arm         a step
 ==========  ==============================================================================================
 spark       8 policy prompts; 12 judge and 4 reflection prompts from their rollouts, streamed; one update
 next        the same, but the judge prompts are about the step before, and start with the policy prompts
+async       the same, but a step takes what is ready and breaks off the rest (trainer_mode=spark_colocate_async)
 barrier     the same, but no judge prompt starts before the last policy rollout has ended
 two-phase   plain GRPO on 8 policy prompts, then plain GRPO on 16 judge prompts: two rollouts, two updates, two
             weight syncs, as in the reference implementation. Run as two runs whose step times are added
@@ -106,6 +107,7 @@ def arms(
     return {
         "spark": ("spark_verl.main", spark),
         "next": ("spark_verl.main", [*spark, "spark.judge_step=next"]),
+        "async": ("spark_verl.main", [*spark, "trainer.v1.trainer_mode=spark_colocate_async"]),
         "barrier": ("spark_verl.main", [*spark, barrier]),
         "two-phase: policy": ("spark_verl.main", [*shared, *batch(prompts), *PLAIN]),
         "two-phase: judge": (
@@ -185,11 +187,10 @@ def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
         return seconds(arm, "step") / np.array([step["perf/total_num_tokens"] for step in found[arm]])
 
     mine, others = (
-        [arm for arm in names if arm in found] for names in (("spark", "next"), ("grpo", "verl", "barrier"))
+        [arm for arm in names if arm in found] for names in (("spark", "next", "async"), ("grpo", "verl", "barrier"))
     )
     pairs = [(arm, other) for arm in mine for other in others]
-    if len(mine) == 2:
-        pairs.append(("next", "spark"))
+    pairs += [(arm, "spark") for arm in mine[1:] if "spark" in mine]
     sides = {f"{arm} / {other}": (seconds(arm, "step"), seconds(other, "step")) for arm, other in pairs}
     for arm in mine if "grpo" in others else []:
         sides[f"{arm} / grpo, per token"] = (per_token(arm), per_token("grpo"))
