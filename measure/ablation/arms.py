@@ -125,7 +125,12 @@ SELF_REWARDED = tuple(
         ("vote_judge", "by vote times a bounded judge", _self_reward("reward=vote_judge", "gate=false"), "scarce"),
         ("gated", "by the gated posterior", _self_reward("weight=bound"), "scarce"),
         ("gated_estimate", "the same, weighed by the estimate", _self_reward("weight=estimate"), "scarce"),
-        ("gated_more", "the same, three of four questions unlabelled", _self_reward("unlabelled_share=0.75"), "scarce"),
+        (
+            "gated_more",
+            "the same, three of four questions unlabelled",
+            _self_reward("unlabelled_share=0.75", "weight=estimate"),
+            "scarce",
+        ),
         ("gated_untrained", "the same, and no judge is trained", _self_reward(trained=False), "scarce"),
         ("shuffled", "gated, with verdicts handed round", _self_reward("shuffle_verdicts=true"), "scarce"),
         ("oracle_grpo", "all questions labelled, GRPO", _PLAIN, "oracle"),
