@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from kill_drill import kill_all
 
@@ -186,10 +188,6 @@ def spark_run(tmp_path_factory, small, data_with_a_bad_row) -> Run:
     return finish(start(folder, "spark_verl.main", [*small, *overrides]), folder)
 
 
-KEPT = 2
-"""The step whose checkpoint the killed run goes on from, in the middle of an epoch of three."""
-
-
 @pytest.fixture(scope="session")
 def scripted(tmp_path_factory, small) -> list[str]:
     """Overrides: two ranks, judge prompts sampled a step late, and responses that follow from the prompt alone."""
@@ -199,9 +197,9 @@ def scripted(tmp_path_factory, small) -> list[str]:
         *small,
         "trainer.n_gpus_per_node=2",
         "data.train_max_samples=12",
-        "trainer.total_epochs=2",
-        "trainer.total_training_steps=4",
-        f"trainer.save_freq={KEPT}",
+        "trainer.total_epochs=1000",
+        "trainer.total_training_steps=1000",
+        "trainer.save_freq=1",
         # A validation between a step and the next one.
         "trainer.test_freq=3",
         "trainer.resume_mode=auto",
@@ -227,17 +225,72 @@ def with_scripts() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory, scripted, with_scripts) -> Run:
-    """Four steps without a pause."""
+    """Four steps without a pause; three are an epoch."""
     folder = tmp_path_factory.mktemp("unbroken")
-    return finish(start(folder, "spark_verl.main", scripted), folder)
+    overrides = [*scripted, "trainer.total_training_steps=4", "trainer.save_freq=4"]
+    return finish(start(folder, "spark_verl.main", overrides), folder)
+
+
+@dataclass
+class Ended:
+    """How a run ended that was not left to end by itself."""
+
+    log: str
+    code: int
+    seconds: float
+
+
+@dataclass
+class TakenAway(Run):
+    """One that was preempted in its second step, went on, and lost a worker after its fourth.
+
+    Attributes:
+        preempted, lost: How its two parts ended.
+        kept: Step of the checkpoint that the first part left.
+        worker: The process id of the worker.
+    """
+
+    preempted: Ended
+    lost: Ended
+    kept: int
+    worker: int
 
 
 @pytest.fixture(scope="session")
-def resumed(tmp_path_factory, scripted, with_scripts) -> Run:
-    """The same, killed after the checkpoint of step 2, and gone on to step 4."""
-    folder = tmp_path_factory.mktemp("resume")
-    first = start(folder, "spark_verl.main", scripted)
-    marker = folder / "checkpoints" / "latest_checkpointed_iteration.txt"
-    wait_for(lambda: marker.is_file() and marker.read_text() == str(KEPT), first, folder)
-    kill_all(first)
-    return finish(start(folder, "spark_verl.main", scripted), folder)
+def resumed(tmp_path_factory, scripted, with_scripts) -> TakenAway:
+    """The same taken away twice: SIGTERM in mid-step, then, after a resume, the death of its agent-loop worker."""
+    folder = tmp_path_factory.mktemp("resumed")
+    metrics = folder / "metrics.jsonl"
+
+    def lines() -> int:
+        return len(metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else 0
+
+    def end(process: subprocess.Popen, by: Callable[[], object]) -> Ended:
+        log, began = folder / "train.log", time.monotonic()
+        before = log.stat().st_size
+        by()
+        wait_for(lambda: process.poll() is not None, process, folder, may_end=True)
+        said = log.read_bytes()[before:].decode(errors="replace")
+        return Ended(said, process.returncode, time.monotonic() - began)
+
+    # No checkpoint is due: the one that is there afterwards was written because of the signal.
+    first = start(folder, "spark_verl.main", [*scripted, "trainer.save_freq=-1"])
+    wait_for(lambda: lines() >= 1, first, folder)
+    preempted = end(first, lambda: first.send_signal(signal.SIGTERM))
+    (kept,) = [int(path.name.removeprefix("global_step_")) for path in (folder / "checkpoints").glob("global_step_*")]
+
+    second = start(folder, "spark_verl.main", scripted)
+    # Step 4's checkpoint is there when step 5 is told of.
+    wait_for(lambda: lines() >= 5, second, folder)
+    workers: list[psutil.Process] = []
+
+    def seen() -> bool:
+        # Ray writes an actor's title anew for every call: a look in that very moment finds none.
+        family = psutil.Process(second.pid).children(recursive=True)
+        workers[:] = [process for process in family if "SparkWorker" in " ".join(process.cmdline())]
+        return bool(workers)
+
+    wait_for(seen, second, folder)
+    (worker,) = workers
+    lost = end(second, worker.kill)
+    return TakenAway(folder, preempted, lost, kept, worker.pid)

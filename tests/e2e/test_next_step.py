@@ -1,4 +1,4 @@
-"""Judge prompts that are sampled a step late, in a real run that is killed between building and sampling them."""
+"""Judge prompts that are sampled a step late, in a real run that is taken away between building and sampling them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_the_first_step_has_questions_alone(resumed):
 
 
 def test_a_resumed_run_trains_on_the_very_same_prompts(resumed):
-    requests = {request.uid: request for request in saved(resumed, 2)}
-    groups = judge_groups(resumed, 3)
+    requests = {request.uid: request for request in saved(resumed, resumed.kept)}
+    groups = judge_groups(resumed, resumed.kept + 1)
     assert requests and set(groups) == set(requests)
     for uid, rows in groups.items():
         request = requests[uid]
@@ -64,10 +64,10 @@ def test_they_show_rollouts_of_the_step_before(resumed):
     assert [resumed.metrics[step]["spark/judge/age"] for step in (3, 4)] == [1, 1]
 
 
-def test_those_of_the_last_step_are_counted_and_kept(resumed):
-    last = resumed.metrics[4]
-    assert last["spark/judge/dropped"] == last["spark/judge/deferred"] == len(saved(resumed, 4)) > 0
-    assert resumed.metrics[3]["spark/judge/dropped"] == 0
+def test_those_of_the_last_step_are_counted_and_kept(unbroken):
+    last = unbroken.metrics[4]
+    assert last["spark/judge/dropped"] == last["spark/judge/deferred"] == len(saved(unbroken, 4)) > 0
+    assert unbroken.metrics[3]["spark/judge/dropped"] == 0
 
 
 def test_nothing_is_left_behind(resumed):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from metric_docs import undocumented
 
+from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.report.frame import Run as ReportRun
 from spark_verl.report.page import build
-from spark_verl.self_reward import ScoredGroup
+from spark_verl.self_reward import ScoredGroup, SelfReward
 from spark_verl.vocabulary import Objective, Supervision
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -34,12 +35,10 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, runner, small, data_folder):
-    """Four steps; the last two go on from a checkpoint."""
+    """Four steps, with a checkpoint after the second."""
     folder = tmp_path_factory.mktemp("self_reward")
     unlabelled = f"spark.self_reward.files=[{data_folder}/unlabelled.parquet]"
-    overrides = [*small, *SETTINGS, unlabelled, "trainer.resume_mode=auto"]
-    runner.finish(runner.start(folder, "spark_verl.main", [*overrides, "trainer.total_training_steps=2"]), folder)
-    return runner.finish(runner.start(folder, "spark_verl.main", overrides), folder)
+    return runner.finish(runner.start(folder, "spark_verl.main", [*small, *SETTINGS, unlabelled]), folder)
 
 
 def groups(run, step: int) -> list[ScoredGroup]:
@@ -99,12 +98,14 @@ def test_judge_prompts_are_about_labelled_groups_only(run):
         assert all(row["parent"] in labelled for row in rows if row["role"] == "judge")
 
 
-def test_its_state_survives_a_checkpoint(run):
+def test_its_state_is_in_the_checkpoint(run):
+    """Taking it back is looked at in ``tests/trainer/test_self_rewarding.py``."""
     state = json.loads((run.folder / "checkpoints" / "global_step_2" / "spark.json").read_text())["self_reward"]
     audit = [group for step in (1, 2) for group in groups(run, step) if group.supervision is Supervision.AUDIT]
     assert [ScoredGroup.from_dict(group) for group in state["window"]] == audit
-    every = [group for step in run.metrics for group in groups(run, step) if group.supervision is Supervision.AUDIT]
-    assert run.metrics[4]["spark/self_reward/audit/groups"] == len(every)
+    again = SelfReward(SelfRewardConfig(enable=True))
+    again.load_state_dict(state)
+    assert again.measured.groups == run.metrics[2]["spark/self_reward/audit/groups"]
 
 
 def test_the_report_shows_it(run, tmp_path: Path):

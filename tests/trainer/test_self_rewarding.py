@@ -8,16 +8,20 @@ from random import Random
 import pytest
 import torch
 from memory_queue import MemoryQueue
-from synthetic_judge import draw_group
+from synthetic_judge import draw_group, draw_groups
 from transfer_queue import KVBatchMeta
 
 from spark_verl.config import SparkConfig
 from spark_verl.config.schema import SelfRewardConfig
+from spark_verl.judge import BalanceController
 from spark_verl.rollout.tags import GroupRecord, put_group, put_row
 from spark_verl.self_reward import ScoredGroup
 from spark_verl.trainer import batch as batch_module
 from spark_verl.trainer import self_rewarding
+from spark_verl.trainer.alarm import SelfConfirmationAlarm
+from spark_verl.trainer.deferred import DeferredPrompts
 from spark_verl.trainer.self_rewarding import SelfRewarding
+from spark_verl.trainer.trainer import SparkTrainer
 from spark_verl.vocabulary import LabelForm, Objective, RowTag, Source, Supervision
 
 SAMPLES, LENGTH = 4, 3
@@ -142,3 +146,21 @@ def test_what_is_stored_of_a_step(queue, tmp_path):
     assert {row["uid"] for row in rows} == {uid for uid in KINDS if uid[0] in "au"}
     assert all(len(row["rewards"]) == len(row["classes"]) for row in rows)
     assert ScoredGroup.from_dict(rows[0]) == group(rows[0]["uid"], Supervision(rows[0]["supervision"]))
+
+
+def test_a_trainer_takes_back_what_it_has_learned():
+    config = SparkConfig(self_reward=SelfRewardConfig(enable=True))
+
+    def make() -> SparkTrainer:
+        trainer = object.__new__(SparkTrainer)
+        trainer.spark, trainer.alarm, trainer.deferred = config, SelfConfirmationAlarm(2), DeferredPrompts()
+        trainer.balance, trainer.self_reward = BalanceController(config), SelfRewarding(config)
+        return trainer
+
+    one, other = make(), make()
+    one.balance.plan(8, 1)
+    one.self_reward.controller.step({f"u{i}": group for i, group in enumerate(draw_groups(40))}, 1)
+    state = json.loads(json.dumps(one._state()))
+    other._restore(state)
+    assert json.loads(json.dumps(other._state())) == state
+    assert other.self_reward.controller.measured == one.self_reward.controller.measured is not None
