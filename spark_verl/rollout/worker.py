@@ -32,6 +32,7 @@ from spark_verl.rollout.requests import JudgeRequest
 from spark_verl.rollout.scoring import LocalScoring, correctness_of
 from spark_verl.rollout.sharing import Sharing
 from spark_verl.rollout.tags import GroupRecord, pending_tags, put_group
+from spark_verl.rollout.turns import Turns
 from spark_verl.rollout.verdicts import Verdicts, limit_length
 from spark_verl.vocabulary import Rollout, RolloutGroup, Supervision
 
@@ -96,6 +97,7 @@ class SparkWorker(LocalScoring, Sharing):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._groups: dict[str, OpenGroup] = {}
+        self._turns = Turns()
         self._asynchronous = self.config.trainer.v1.trainer_mode != "sync"
         self._builder = None
         if self.spark.enable:
@@ -159,6 +161,12 @@ class SparkWorker(LocalScoring, Sharing):
             group.prompt_tokens = len(outputs[-1].prompt_ids)
             if (version := outputs[-1].extra_fields.get("max_global_steps")) is not None:
                 group.version = max(version, group.version or 0)
+
+    async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
+        """Score as verl does; what it does before and after takes milliseconds for each of hundreds of samples."""
+        await self._turns.take()
+        await super()._compute_score(outputs, kwargs)
+        await self._turns.take()
 
     def _sampled_media(self, output: AgentLoopOutput) -> bool:
         """Whether the policy itself wrote a media placeholder; those of a tool's images are masked out."""
