@@ -49,6 +49,8 @@ def test_what_is_remembered_is_that_of_an_unbroken_run(unbroken, resumed):
         json.loads((run.folder / "checkpoints" / f"global_step_{STEPS}" / "spark.json").read_text())
         for run in (unbroken, resumed)
     ]
+    for state in states:  # the last step of a run is validated out of turn
+        state["alarm"]["held_out"] = [(step, accuracy) for step, accuracy in state["alarm"]["held_out"] if step < STEPS]
     # uids are drawn anew; which prompts are kept is in the rows of the next step.
     prompts = [[request["text"] for request in state.pop("deferred")["requests"]] for state in states]
     assert sorted(prompts[0]) == sorted(prompts[1])
