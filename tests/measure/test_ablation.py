@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import offline
+import paired
 import pytest
 import results
 from arms import ALL_PROMPTS, ARMS, JUDGE_PROMPTS, POLICY_PROMPTS
@@ -145,3 +147,28 @@ def test_nothing_finished(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPTS / "collect.py"), str(tmp_path), "--output", str(tmp_path / "tables")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 1 and "no finished run" in done.stderr
+
+
+def finished(folder: Path, shares: list[int]) -> None:
+    """An arm that answered question i right ``shares[i]`` times of four, by majority, and always when asked once."""
+    (folder / "evaluation_test").mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    lines = [{"format": 1, "options": {"common": {}, "strategies": {}}}]
+    for strategy in ("single", "majority"):
+        for i, right in enumerate(shares):
+            samples = [{"correct": strategy == "single" or j < right} for j in range(4)]
+            lines.append({"benchmark": "test", "id": f"q{i}", "strategy": strategy, "samples": samples})
+    (folder / "evaluation_test" / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_seeds_arms_are_compared_question_by_question(tmp_path: Path) -> None:
+    finished(tmp_path / "labelled_spark", [0, 1, 2, 3] * 10)
+    finished(tmp_path / "gated", [1, 2, 3, 4] * 10)
+    finished(tmp_path / "majority", [0, 4, 0, 2] * 10)
+    rows = paired.compare(tmp_path, "labelled_spark")[2:]
+    assert rows[0] == "| `gated` | 62.5 | +25.0 [+25.0, +25.0] |", "the same on every question: no doubt about it"
+    assert "| `labelled_spark` | 37.5 | – |" in rows
+    mean, low, high = map(float, re.findall(r"[+-]\d+\.\d", next(row for row in rows if "`majority`" in row)))
+    assert mean == 0.0 and low < 0 < high
+    with pytest.raises(SystemExit, match="gated_more has not been finished"):
+        paired.compare(tmp_path, "gated_more")
