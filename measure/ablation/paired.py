@@ -2,8 +2,9 @@
 
     python measure/ablation/paired.py outputs/ablation/misled/seed_1 [--reference labelled_spark]
 
-All arms of a seed are asked the same held-out questions. An arm's accuracy is that of all of ``majority``'s samples; the
-interval of a difference is from a bootstrap over questions. It says nothing about another seed: training is chance, too.
+All arms of a seed are asked the same held-out questions. An arm's accuracy is that of all of ``majority``'s samples;
+the interval of a difference is from a bootstrap over questions. It says nothing about another seed: training is chance,
+too.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def test_nothing_finished(tmp_path: Path) -> None:
     assert done.returncode == 1 and "no finished run" in done.stderr
 
 
-def finished(folder: Path, shares: list[int]) -> None:
+def answered(folder: Path, shares: list[int]) -> None:
     """An arm that answered question i right ``shares[i]`` times of four, by majority, and always when asked once."""
     (folder / "evaluation_test").mkdir(parents=True)
     (folder / "result.json").write_text("{}")
@@ -162,9 +162,9 @@ def finished(folder: Path, shares: list[int]) -> None:
 
 
 def test_a_seeds_arms_are_compared_question_by_question(tmp_path: Path) -> None:
-    finished(tmp_path / "labelled_spark", [0, 1, 2, 3] * 10)
-    finished(tmp_path / "gated", [1, 2, 3, 4] * 10)
-    finished(tmp_path / "majority", [0, 4, 0, 2] * 10)
+    answered(tmp_path / "labelled_spark", [0, 1, 2, 3] * 10)
+    answered(tmp_path / "gated", [1, 2, 3, 4] * 10)
+    answered(tmp_path / "majority", [0, 4, 0, 2] * 10)
     rows = paired.compare(tmp_path, "labelled_spark")[2:]
     assert rows[0] == "| `gated` | 62.5 | +25.0 [+25.0, +25.0] |", "the same on every question: no doubt about it"
     assert "| `labelled_spark` | 37.5 | – |" in rows
