@@ -15,13 +15,13 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBufferAsync
 from verl.utils.skip import SkipManager
 
-from spark_verl.rollout.sampler import LabelledRows, judge_prompts
+from spark_verl.rollout.sampler import TaggedReplayBuffer, judge_prompts
 
 Reasons = tuple[set[str], set[str], set[str], Counter]
 """verl's: uids of prompts that are too old, filtered, failed; and what was filtered."""
 
 
-class SparkReplayBufferAsync(LabelledRows, ReplayBufferAsync):
+class SparkReplayBufferAsync(TaggedReplayBuffer, ReplayBufferAsync):
     """verl's asynchronous replay buffer that knows judge prompts from questions.
 
     Age, eviction and waiting (``max_off_policy_threshold`` and ``max_off_policy_strategy`` of ``trainer.v1.sampler``)

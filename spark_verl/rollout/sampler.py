@@ -36,7 +36,7 @@ class Seen:
     under_way: frozenset[str] = frozenset()
 
 
-class LabelledRows(ReplayBuffer):
+class TaggedReplayBuffer(ReplayBuffer):
     """What the trainer sees of a step beyond verl's rows; see the classes that derive from it."""
 
     prompt_tags: dict[str, Tag] = {}
@@ -107,7 +107,7 @@ class LabelledRows(ReplayBuffer):
         return row_of(prompt_tags.get(uid, {}))
 
 
-class SparkReplayBuffer(LabelledRows):
+class SparkReplayBuffer(TaggedReplayBuffer):
     """verl's synchronous replay buffer, with judge rows and a fast poll.
 
     A judge prompt is registered before its parent's status becomes terminal, or, if that was in the step before, before

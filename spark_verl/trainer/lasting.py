@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
-from spark_verl.rollout.sampler import LabelledRows
+from spark_verl.rollout.sampler import TaggedReplayBuffer
 from spark_verl.trainer import checkpoint, ending
 from spark_verl.trainer.dump import write_if_possible
 from spark_verl.trainer.watchdog import Watchdog, awaited
@@ -38,7 +38,7 @@ class LastingTrainer(PPOTrainerSync):
         stall_timeout_s: See :class:`~spark_verl.trainer.watchdog.Watchdog`.
     """
 
-    replay_buffer: LabelledRows
+    replay_buffer: TaggedReplayBuffer
 
     def __init__(self, config: DictConfig, stall_timeout_s: float) -> None:
         self._stall_timeout_s = stall_timeout_s

@@ -36,7 +36,7 @@ from verl.workers.rollout.llm_server import LLMServerClient
 from spark_verl.config import load_spark_config
 from spark_verl.judge import BalanceController, Plan, StepOutcome
 from spark_verl.rollout.routing import GroupClient, route_groups
-from spark_verl.rollout.sampler import LabelledRows, SparkReplayBuffer, step_outcome
+from spark_verl.rollout.sampler import SparkReplayBuffer, TaggedReplayBuffer, step_outcome
 from spark_verl.rollout.tags import Tag, is_padding, pending_tags, row_of
 from spark_verl.self_reward.questions import divide
 from spark_verl.trainer import advantages
@@ -65,7 +65,7 @@ class SparkTrainer(LastingTrainer):
 
     verl_mode = "sync"
     """verl's name for what this is; it takes every other one for asynchronous (checkpoints, data loader)."""
-    buffer_class: type[LabelledRows] = SparkReplayBuffer
+    buffer_class: type[TaggedReplayBuffer] = SparkReplayBuffer
     client_class: type[LLMServerClient] = GroupClient
     """verl's client, which says which group a sample belongs to."""
     _asked: TensorDict
@@ -86,7 +86,7 @@ class SparkTrainer(LastingTrainer):
         self.alarm = SelfConfirmationAlarm(self.spark.alarm_window) if self.spark.alarm_window else None
         super().__init__(config, self.spark.stall_timeout_s)
 
-    def _build_replay_buffer(self) -> LabelledRows:
+    def _build_replay_buffer(self) -> TaggedReplayBuffer:
         sampler = self.config.trainer.v1.sampler
         buffer = self.buffer_class(
             trainer_mode=self.trainer_mode,
