@@ -52,7 +52,7 @@ SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {Objective.POLICY: 0.0}
 to judge an attempt or to reflect on it, it sometimes works the question out."""
 
 BIASED_CAREFUL_SHARES = _shares(policy=0.25, pointwise=0.5, pairwise=0.5, reflection=0.3)
-"""The same for the variants ``biased`` and ``misled``: they judge better than they answer."""
+"""The same for the variants ``biased``, ``misled`` and ``outvoted``: they judge better than they answer."""
 
 
 class Sloppiness(Word):
@@ -63,13 +63,18 @@ class Sloppiness(Word):
     FIRST_DIGIT = "first digit"
     """Two of three times the first digit, else any."""
     BELIEF = "belief"
-    """What the model wrongly believes (:func:`believed`), worked out like a careful answer."""
+    """What the model wrongly believes (:func:`believed`), worked out like a careful answer; half of it is right."""
+    ERROR = "error"
+    """The same, with one right belief in five."""
 
 
 BIASED_SHARE = 2 / 3
 
-_BELIEFS = tuple(Random(7).choices((0, 1, -1, 2, -2), (8, 3, 3, 3, 3), k=10 * len(KINDS)))
-"""By how much a result is off, for each kind of question and first digit; half of them are right."""
+_OFF = {
+    sloppiness: tuple(Random(7).choices((0, 1, -1, 2, -2), weights, k=10 * len(KINDS)))
+    for sloppiness, weights in ((Sloppiness.BELIEF, (8, 3, 3, 3, 3)), (Sloppiness.ERROR, (1, 1, 1, 1, 1)))
+}
+"""By how much a believed result is off, for each kind of question and first digit."""
 
 FORMS = {
     Objective.POINTWISE: LabelForm.YES_NO,
@@ -138,10 +143,10 @@ def careful_response(question: Question, objective: Objective, candidates: Seque
     return " ".join([worked, *compared, boxed(ground_truth(question, objective, candidates))])
 
 
-def believed(question: Question) -> str:
-    """What the variant ``misled`` takes for the answer: right for half of the kinds of question and first digits."""
+def believed(question: Question, sloppiness: Sloppiness) -> str:
+    """What a model with beliefs takes for the answer: the same for all questions of a kind with this first digit."""
     answers, right = KINDS[question.kind].answers, int(question.answer)
-    off = _BELIEFS[10 * tuple(KINDS).index(question.kind) + question.digits[0]]
+    off = _OFF[sloppiness][10 * tuple(KINDS).index(question.kind) + question.digits[0]]
     return str(right + off if answers[0] <= right + off <= answers[-1] else right - off)
 
 
@@ -153,8 +158,8 @@ def sloppy_response(
     sloppiness: Sloppiness = Sloppiness.BLIND,
 ) -> str:
     """Pass a verdict at sight, repeat the attempt's answer (75 % of reflections), or answer as ``sloppiness`` says."""
-    if objective is Objective.POLICY and sloppiness is Sloppiness.BELIEF:
-        answer = believed(question)
+    if objective is Objective.POLICY and sloppiness in _OFF:
+        answer = believed(question, sloppiness)
         return f"{solution(question.kind, question.digits, answer)} {boxed(answer)}"
     if objective is Objective.POLICY and sloppiness is Sloppiness.FIRST_DIGIT and rng.random() < BIASED_SHARE:
         return guess(str(question.digits[0]))
