@@ -103,7 +103,7 @@ class SelfRewardConfig:
     min_std: float = option(0.1, NOT_NEGATIVE)
     """Groups whose rewards deviate less teach nothing."""
     mass_limit: float = option(1.0, POSITIVE)
-    """Largest sum of advantages (absolute values, by token) of self-rewarded rows, relative to the verifier's rows."""
+    """Largest sum of self-rewarded rows' advantages (absolute values, by token), for each token of the verifier's."""
     window: int = option(200, at_least(1))
     """Latest audit groups that the judge is measured on."""
     min_audit_groups: int = option(30, at_least(2))

@@ -69,7 +69,11 @@ class SelfRewarding:
         return subset(rows, kept), found.metrics
 
     def reward(self, batch: KVBatchMeta) -> dict[str, float]:
-        """Write the advantages of unlabelled rows, together at most ``mass_limit`` times those of the verifier's rows.
+        """Write the advantages of unlabelled rows, together at most ``mass_limit`` for each token of the verifier's rows.
+
+        A group's advantages have deviation 1, so that is about what the verifier's rows would have if all of their
+        groups had both outcomes. What they do have is no measure: it goes to nothing as the labels are used up, which
+        says nothing against the judge.
 
         Args:
             batch: All rows of the update, with verl's advantages.
@@ -85,9 +89,9 @@ class SelfRewarding:
         data = fetch(batch, "advantages", "response_mask")
         rows, masks = data["advantages"].unbind(), data["response_mask"].unbind()
         by_verifier = sum(
-            (row * mask).abs().sum().item()
-            for i, (row, mask) in enumerate(zip(rows, masks, strict=True))
-            if i not in given and not is_padding(batch.tags[i])
+            mask.sum().item()
+            for i, (mask, tag) in enumerate(zip(masks, batch.tags, strict=True))
+            if i not in given and not is_padding(tag)
         )
         by_judge = sum(abs(value) * masks[i].sum().item() for i, value in given.items())
         limit = self.config.self_reward.mass_limit * by_verifier

@@ -130,11 +130,17 @@ def test_advantages_are_written_and_limited(queue, limit):
         else:
             assert torch.equal(found, before[key])
 
-    def mass(start: tuple[str, ...]) -> float:
-        return sum(queue.fields[key]["advantages"].abs().sum().item() for key in kept.keys if key.startswith(start))
-
-    assert mass(("u",)) <= limit * mass(("l", "j")) + 1e-4
+    mass = sum(queue.fields[key]["advantages"].abs().sum().item() for key in kept.keys if key.startswith("u"))
+    assert mass <= limit * LENGTH * sum(key.startswith(("l", "j")) for key in kept.keys) + 1e-4
     assert factor == pytest.approx(min(1.0, limit / metrics["spark/self_reward/mass_ratio"]), rel=1e-4)
+
+
+def test_used_up_labels_limit_nothing(queue):
+    batch, prompts = step(queue, KINDS, advantage=0.0)
+    mine = rewarding()
+    kept, _ = mine.select(batch, prompts, 1)
+    assert mine.reward(kept)["spark/self_reward/mass_factor"] == 1.0
+    assert any(queue.fields[key]["advantages"].any() for key in kept.keys if key.startswith("u"))
 
 
 def test_what_is_stored_of_a_step(queue, tmp_path):
