@@ -69,7 +69,7 @@ class SelfRewarding:
         return subset(rows, kept), found.metrics
 
     def reward(self, batch: KVBatchMeta) -> dict[str, float]:
-        """Write the advantages of unlabelled rows, together at most ``mass_limit`` for each token of the verifier's rows.
+        """Write the advantages of unlabelled rows, together at most ``mass_limit`` for each of the verifier's tokens.
 
         A group's advantages have deviation 1, so that is about what the verifier's rows would have if all of their
         groups had both outcomes. What they do have is no measure: it goes to nothing as the labels are used up, which
