@@ -31,7 +31,8 @@ and its judgement knows better.
 The variant ``misled`` is for self-reward where labels are scarce: for half of the kinds of question and first digits,
 three of four answers come to a wrong result by a working that looks careful, always to the same one. Each of these
 twenty-odd beliefs is wrong in its own way, so a label about one says little about the rest; its verdicts are as in
-``biased``. In the variant ``outvoted`` four of five of these beliefs are wrong, so that most majorities are, too.
+``biased``. In the variant ``mistaught`` four of five of these beliefs are taught wrong. They are learned in part only:
+three of five answers are right at the start, and three of four majorities of eight.
 
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm

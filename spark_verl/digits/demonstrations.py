@@ -52,7 +52,7 @@ SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {Objective.POLICY: 0.0}
 to judge an attempt or to reflect on it, it sometimes works the question out."""
 
 BIASED_CAREFUL_SHARES = _shares(policy=0.25, pointwise=0.5, pairwise=0.5, reflection=0.3)
-"""The same for the variants ``biased``, ``misled`` and ``outvoted``: they judge better than they answer."""
+"""The same for the variants ``biased``, ``misled`` and ``mistaught``: they judge better than they answer."""
 
 
 class Sloppiness(Word):
