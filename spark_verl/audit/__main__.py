@@ -27,7 +27,7 @@ import datasets
 
 from spark_verl.audit import show
 from spark_verl.audit.advice import advise, density
-from spark_verl.audit.asking import Audit, TaggedReplayBuffer
+from spark_verl.audit.asking import Audit, LabelledRows
 from spark_verl.audit.figures import audited, figures
 from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.data.errors import UsageError
@@ -79,7 +79,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_report(options: argparse.Namespace, rows: TaggedReplayBuffer, strategy: Audit) -> str:
+def write_report(options: argparse.Namespace, rows: LabelledRows, strategy: Audit) -> str:
     """Write ``audit.json`` and ``audit.png``; the text for who asked.
 
     Raises:
@@ -124,7 +124,7 @@ def command(arguments: Sequence[str] | None = None) -> int:
     strategy = Audit(options.samples, options.verdicts, options.answers)
     # Whatever can be wrong is said, and what is left to do is found, before a server is started.
     prompts = connection.prepare(options)
-    rows = TaggedReplayBuffer.open(options.data, options.questions, options.seed, options.images)
+    rows = LabelledRows.open(options.data, options.questions, options.seed, options.images)
     # Not by the file's name: another file into the same folder is to be refused.
     opened: dict[str, Benchmark] = {"audit": rows}
     done, resumed, failed = ask_what_is_left(options, prompts, opened, [strategy])

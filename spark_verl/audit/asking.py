@@ -27,7 +27,7 @@ _JUDGE_ROWS = "spark/"
 """How the data source of a row begins that is itself about judging."""
 
 
-class TaggedReplayBuffer(VerlRows):
+class LabelledRows(VerlRows):
     """A sample of the rows with a ground truth of a file in verl's schema; answers are verified as in training.
 
     Args:
@@ -57,7 +57,7 @@ class TaggedReplayBuffer(VerlRows):
         self._drawn = usable[:questions]
 
     @classmethod
-    def open(cls, path: str, questions: int, seed: int, images: Sequence[str] = ()) -> TaggedReplayBuffer:
+    def open(cls, path: str, questions: int, seed: int, images: Sequence[str] = ()) -> LabelledRows:
         """Open a parquet file; ``images``: folders or archives with images that are not where its rows expect them.
 
         Raises:

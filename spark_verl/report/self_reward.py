@@ -182,8 +182,8 @@ def gate_chart(runs: Sequence[Run]) -> Chart | None:
     return Chart(
         name="self-reward-gate",
         alt=f"Correlation of rewards with the truth, and weight of the gate, over the steps. {told}.",
-        caption="Shaded: 95 % interval of ρ, drawn by question. The weight is its lower bound, 0 where the gate is "
-        "closed.",
+        caption="Shaded: 95 % interval of ρ, drawn by question. The weight is its lower bound (with "
+        "weight=estimate ρ itself), 0 where the gate is closed.",
         draw=draw,
         wide=3.0,
         narrow=0.8 + 2.2 * len(shown),

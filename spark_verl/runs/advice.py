@@ -13,18 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from spark_verl.runs.course import MIN_STEPS, Course
+from spark_verl.runs.course import MIN_PROMPTS, MIN_STEPS, Course
 from spark_verl.runs.metrics import Metrics, read
 from spark_verl.vocabulary import JUDGE_OBJECTIVES, Objective
 
 DOCS_MARK = "from spark_verl/runs/advice.py: change it there. -->"
 """What stands above the table in ``docs/metrics.md``."""
 
-MIN_PROMPTS = 50
-"""With fewer judge prompts in the last third nothing is said about shares of labels."""
-
-POLICY, POINTWISE = "spark/policy", f"spark/judge/{Objective.POINTWISE}"
-PAIRWISE = f"spark/judge/{Objective.PAIRWISE}"
+POLICY = "spark/policy"
+POINTWISE, PAIRWISE = f"spark/judge/{Objective.POINTWISE}", f"spark/judge/{Objective.PAIRWISE}"
 
 
 @dataclass(frozen=True)

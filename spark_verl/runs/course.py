@@ -10,6 +10,8 @@ import numpy as np
 from spark_verl.runs.metrics import Metrics
 from spark_verl.runs.validation import validated
 
+MIN_PROMPTS = 50
+"""With fewer judge prompts in the last third nothing is said about shares of labels."""
 MIN_STEPS = 12
 """With fewer steps nothing is said about whether something was learned."""
 

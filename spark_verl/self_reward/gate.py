@@ -1,6 +1,7 @@
 """How much the judge's word is worth: measured on audit groups, where the truth is known.
 
-The gate's weight is the lower bound of the 95 % interval of ρ̂, the mean correlation within a group between the rewards
+The gate's weight is the lower bound of the 95 % interval of ρ̂, or ρ̂ itself where that bound opens the gate
+(``spark.self_reward.weight``). ρ̂ is the mean correlation within a group between the rewards
 that the group's samples would get and the truth, over the groups that would teach something. It is the slope of the
 best linear prediction of the advantage by truth from the self-made one, hence the factor that the self-made one
 deserves. A group whose rewards are all the same has no self-made advantage and no part in that slope: counted as a 0,
