@@ -313,11 +313,8 @@ def advise(log: Metrics) -> list[Advice]:
     """The advice that these metrics call for."""
     course = Course(log)
     found = [(rule, rule.figure(course)) for rule in RULES]
-    return [
-        Advice(rule.topic, rule.text.format(figure), rule.when, rule.remedy)
-        for rule, figure in found
-        if rule.holds(figure)
-    ]
+    given = [(rule, figure) for rule, figure in found if rule.holds(figure)]
+    return [Advice(rule.topic, rule.text.format(figure), rule.when, rule.remedy) for rule, figure in given]
 
 
 def table(advice: list[Advice]) -> str:
