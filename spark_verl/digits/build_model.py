@@ -31,8 +31,10 @@ and its judgement knows better.
 The variant ``misled`` is for self-reward where labels are scarce: for half of the kinds of question and first digits,
 three of four answers come to a wrong result by a working that looks careful, always to the same one. Each of these
 twenty-odd beliefs is wrong in its own way, so a label about one says little about the rest; its verdicts are as in
-``biased``. In the variant ``mistaught`` four of five of these beliefs are taught wrong. They are learned in part only:
-three of five answers are right at the start, and three of four majorities of eight.
+``biased``. They are learned in part: seven of ten answers are right at the start.
+
+In the variant ``confused`` three of four answers carry out, without a slip, an operation that belongs to another kind
+of question: which one follows from the kind of question and the first digit, and it is the right one for a fifth of them.
 
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm

@@ -52,7 +52,7 @@ SPARSE_CAREFUL_SHARES = CAREFUL_SHARES | {Objective.POLICY: 0.0}
 to judge an attempt or to reflect on it, it sometimes works the question out."""
 
 BIASED_CAREFUL_SHARES = _shares(policy=0.25, pointwise=0.5, pairwise=0.5, reflection=0.3)
-"""The same for the variants ``biased``, ``misled`` and ``mistaught``: they judge better than they answer."""
+"""The same for the variants ``biased``, ``misled`` and ``confused``: they judge better than they answer."""
 
 
 class Sloppiness(Word):
@@ -64,16 +64,13 @@ class Sloppiness(Word):
     """Two of three times the first digit, else any."""
     BELIEF = "belief"
     """What the model wrongly believes (:func:`believed`), worked out like a careful answer; half of it is right."""
-    ERROR = "error"
-    """The same, with one right belief in five."""
+    CONFUSION = "confusion"
+    """What another operation comes to (:func:`carried_out`), worked out like a careful answer; a fifth is right."""
 
 
 BIASED_SHARE = 2 / 3
 
-_OFF = {
-    sloppiness: tuple(Random(7).choices((0, 1, -1, 2, -2), weights, k=10 * len(KINDS)))
-    for sloppiness, weights in ((Sloppiness.BELIEF, (8, 3, 3, 3, 3)), (Sloppiness.ERROR, (1, 1, 1, 1, 1)))
-}
+_OFF = tuple(Random(7).choices((0, 1, -1, 2, -2), (8, 3, 3, 3, 3), k=10 * len(KINDS)))
 """By how much a believed result is off, for each kind of question and first digit."""
 
 FORMS = {
@@ -143,11 +140,20 @@ def careful_response(question: Question, objective: Objective, candidates: Seque
     return " ".join([worked, *compared, boxed(ground_truth(question, objective, candidates))])
 
 
-def believed(question: Question, sloppiness: Sloppiness) -> str:
-    """What a model with beliefs takes for the answer: the same for all questions of a kind with this first digit."""
+def believed(question: Question) -> str:
+    """What a model with beliefs takes for the answer: off by the same for all questions of a kind and first digit."""
     answers, right = KINDS[question.kind].answers, int(question.answer)
-    off = _OFF[sloppiness][10 * tuple(KINDS).index(question.kind) + question.digits[0]]
+    off = _OFF[10 * tuple(KINDS).index(question.kind) + question.digits[0]]
     return str(right + off if answers[0] <= right + off <= answers[-1] else right - off)
+
+
+def carried_out(question: Question) -> str:
+    """The kind of question whose operation a confused model carries out: the same for all of a kind and first digit."""
+    kind, working = question.kind, KINDS[question.kind].working
+    others = [other for other in ("larger", "sum", "difference", "product") if KINDS[other].working != working]
+    by_first_digit = [kind, kind, *(others * 3)[:8]]
+    Random(kind).shuffle(by_first_digit)
+    return by_first_digit[question.digits[0]]
 
 
 def sloppy_response(
@@ -158,9 +164,13 @@ def sloppy_response(
     sloppiness: Sloppiness = Sloppiness.BLIND,
 ) -> str:
     """Pass a verdict at sight, repeat the attempt's answer (75 % of reflections), or answer as ``sloppiness`` says."""
-    if objective is Objective.POLICY and sloppiness in _OFF:
-        answer = believed(question, sloppiness)
+    if objective is Objective.POLICY and sloppiness is Sloppiness.BELIEF:
+        answer = believed(question)
         return f"{solution(question.kind, question.digits, answer)} {boxed(answer)}"
+    if objective is Objective.POLICY and sloppiness is Sloppiness.CONFUSION:
+        kind = carried_out(question)
+        answer = str(KINDS[kind].compute(*question.digits))
+        return f"{solution(kind, question.digits, answer)} {boxed(answer)}"
     if objective is Objective.POLICY and sloppiness is Sloppiness.FIRST_DIGIT and rng.random() < BIASED_SHARE:
         return guess(str(question.digits[0]))
     if objective is Objective.POINTWISE:

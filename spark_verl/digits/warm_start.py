@@ -84,14 +84,14 @@ VARIANTS: dict[str, Schedule] = {
     "sparse": Schedule(skill_steps=1000, careful_shares=SPARSE_CAREFUL_SHARES),
     "biased": Schedule(careful_shares=BIASED_CAREFUL_SHARES, sloppiness=Sloppiness.FIRST_DIGIT),
     "misled": Schedule(habit_steps=500, careful_shares=BIASED_CAREFUL_SHARES, sloppiness=Sloppiness.BELIEF),
-    "mistaught": Schedule(habit_steps=500, careful_shares=BIASED_CAREFUL_SHARES, sloppiness=Sloppiness.ERROR),
+    "confused": Schedule(habit_steps=500, careful_shares=BIASED_CAREFUL_SHARES, sloppiness=Sloppiness.CONFUSION),
 }
 """``mixed``: half of its answers are right, all tasks start with a reward (the quickstart). ``sparse``: a less skilled
 model whose answers are guesses, so that reinforcement learning on questions alone has next to nothing to learn from.
 ``biased``: one whose answers mostly make the same mistake, so that the majority is wrong, though its judgement is often
 careful. ``misled``: one that believes wrong results, different ones for every kind of question and first digit, so that
-what a label says about one of them says little about the others. ``mistaught``: the same, taught wrong beliefs about
-four in five of them."""
+what a label says about one of them says little about the others. ``confused``: one that carries out another operation
+for four in five kinds of question and first digits, so that most of its majorities are wrong."""
 
 
 def shift(grey: Tensor, generator: torch.Generator, reach: float = 0.7) -> Tensor:

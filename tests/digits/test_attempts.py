@@ -19,6 +19,7 @@ from spark_verl.digits.demonstrations import (
     Sloppiness,
     believed,
     careful_response,
+    carried_out,
     draw_demonstration,
     sloppy_response,
 )
@@ -81,7 +82,12 @@ EVERY_QUESTION = [Question(kind, (0, 1), (a, b)) for kind in KINDS for a in rang
 @pytest.mark.parametrize(
     ("sloppiness", "right", "most_frequent"),
     # Shares of samples, by what follows from the definition: how many are right by chance, how many say the same.
-    [(Sloppiness.BLIND, 0.05, 0.15), (Sloppiness.FIRST_DIGIT, 0.2, 0.7), (Sloppiness.BELIEF, 0.5, 1.0)],
+    [
+        (Sloppiness.BLIND, 0.05, 0.15),
+        (Sloppiness.FIRST_DIGIT, 0.2, 0.7),
+        (Sloppiness.BELIEF, 0.5, 1.0),
+        (Sloppiness.CONFUSION, 0.25, 1.0),
+    ],
 )
 def test_sloppy_answers_agree_as_far_as_stated(sloppiness: Sloppiness, right: float, most_frequent: float) -> None:
     rng, hits, modes = Random(3), 0, 0
@@ -94,15 +100,23 @@ def test_sloppy_answers_agree_as_far_as_stated(sloppiness: Sloppiness, right: fl
     assert modes / (20 * len(EVERY_QUESTION)) == pytest.approx(most_frequent, abs=0.06)
 
 
-@pytest.mark.parametrize(("sloppiness", "share"), [(Sloppiness.BELIEF, 0.5), (Sloppiness.ERROR, 0.8)])
-def test_a_wrong_belief_looks_careful_and_lies_in_the_range_of_the_kind(sloppiness: Sloppiness, share: float) -> None:
-    wrong = [question for question in EVERY_QUESTION if believed(question, sloppiness) != question.answer]
-    assert len(wrong) == pytest.approx(share * len(EVERY_QUESTION), abs=30)
+def test_a_wrong_belief_looks_careful_and_lies_in_the_range_of_the_kind() -> None:
+    wrong = [question for question in EVERY_QUESTION if believed(question) != question.answer]
+    assert len(wrong) == pytest.approx(0.5 * len(EVERY_QUESTION), abs=30)
     for question in wrong:
-        answer = believed(question, sloppiness)
+        answer = believed(question)
         assert KINDS[question.kind].answers[0] <= int(answer) <= KINDS[question.kind].answers[-1]
-        text = sloppy_response(question, Objective.POLICY, [], Random(0), sloppiness)
+        text = sloppy_response(question, Objective.POLICY, [], Random(0), Sloppiness.BELIEF)
         assert text.startswith("The digits are") and BOX.search(text)[1] == answer
+
+
+def test_a_confused_model_works_out_another_operation_correctly() -> None:
+    operations = {(question.kind, question.digits[0]): carried_out(question) for question in EVERY_QUESTION}
+    assert sum(kind == operation for (kind, _), operation in operations.items()) == 2 * len(KINDS)
+    for question in EVERY_QUESTION:
+        meant = Question(carried_out(question), question.tiles, question.digits)
+        text = sloppy_response(question, Objective.POLICY, [], Random(0), Sloppiness.CONFUSION)
+        assert text == careful_response(meant, Objective.POLICY, [])
 
 
 @pytest.mark.parametrize(("objective", "form"), FORMS.items())
