@@ -20,7 +20,7 @@ from spark_verl.config import SparkConfig, load_spark_config
 from spark_verl.data.check import data_files
 from spark_verl.judge.templates import TemplateSet
 from spark_verl.options import brief, refuse
-from spark_verl.vocabulary import JUDGE_OBJECTIVES, JudgeStep
+from spark_verl.vocabulary import JUDGE_OBJECTIVES
 
 
 class Rule(NamedTuple):
@@ -74,6 +74,7 @@ _LEAST: dict[int, tuple[str, ...]] = {
         *(f"actor_rollout_ref.rollout.{kind}_parallel_size" for kind in ("tensor_model", "data", "pipeline_model")),
         *(f"actor_rollout_ref.rollout.max_num_{what}" for what in ("batched_tokens", "seqs")),
         *(f"actor_rollout_ref.rollout.{name}" for name in ("n", "val_kwargs.n", "agent.num_workers")),
+        "algorithm.filter_groups.max_inflight_gen_batches",
     ),
     0: (
         *("data.dataloader_num_workers", "reward.num_workers", "trainer.critic_warmup", "trainer.log_val_generations"),
@@ -112,6 +113,19 @@ GROUP_WISE = ("grpo", "rloo", "rloo_vectorized")
 REINFORCE++ divides by a deviation over all rows, judge rows included; pass@k refuses a group of one; OPO weighs by
 length, and verl's padding has none: its advantages would be no numbers."""
 
+_NO_SELF_REWARD = ("spark.self_reward.enable", False)
+_NOT_STORED = ("skip.rollout_tq.enable", False)
+
+
+def _needs(key: str, value: Any, other: str, allowed: Any, why: str) -> Rule:
+    """Where ``key`` has this value, ``other`` must have that one."""
+    return Rule(
+        key,
+        lambda found, config: found != value or OmegaConf.select(config, other) == allowed,
+        f"={value} needs {other}={allowed}: {why}".replace("True", "true").replace("False", "false"),
+    )
+
+
 RULES = (
     Rule("trainer.use_v1", lambda value, config: value, "must be true: SPARK is built on verl's V1 trainer"),
     Rule(
@@ -120,19 +134,15 @@ RULES = (
         f"must be spark or {ASYNCHRONOUS}, got {{value}} (for plain GRPO set spark.enable=false, for verl's other"
         " trainers use verl.trainer.main_ppo)",
     ),
-    *(
-        Rule(
-            "trainer.v1.trainer_mode",
-            lambda value, config, key=key, allowed=allowed: (
-                value != ASYNCHRONOUS or OmegaConf.select(config, key) == allowed
-            ),
-            f"={ASYNCHRONOUS} needs {key}={str(allowed).lower()}: {why}",
-        )
-        for key, allowed, why in (
-            ("spark.judge_step", JudgeStep.SAME.value, "judge prompts are under way as soon as their group has ended"),
-            ("spark.self_reward.enable", False, "a gate is measured on the weights that it is applied to"),
-            ("skip.rollout_tq.enable", False, "which rows a step takes depends on what is ready"),
-        )
+    _needs("trainer.v1.trainer_mode", ASYNCHRONOUS, "spark.judge_step", "same", "judge prompts need not wait there"),
+    _needs("trainer.v1.trainer_mode", ASYNCHRONOUS, *_NO_SELF_REWARD, "its gate is measured on the weights it is for"),
+    _needs("trainer.v1.trainer_mode", ASYNCHRONOUS, *_NOT_STORED, "which rows a step takes depends on what is ready"),
+    _needs("algorithm.filter_groups.enable", True, *_NO_SELF_REWARD, "without a truth there is no score to filter by"),
+    _needs("algorithm.filter_groups.enable", True, *_NOT_STORED, "how many groups a step has depends on their scores"),
+    Rule(
+        "algorithm.filter_groups.metric",
+        lambda value, config: value or not config.algorithm.filter_groups.enable,
+        "must name what groups are filtered by: reward, or a value of the reward function's, such as acc",
     ),
     Rule(
         "algorithm.adv_estimator",
@@ -142,11 +152,6 @@ RULES = (
     ),
     Rule("critic.enable", _off, "must be unset or false: rows are compared within their groups, without values"),
     Rule("distillation.enabled", _off, "must be false: a teacher's loss on judge rows is not defined"),
-    Rule(
-        "algorithm.filter_groups.enable",
-        _off,
-        "must be false: refilling would sample prompts after their judge prompts",
-    ),
     Rule(
         "trainer.v1.sampler.custom_sampler",
         lambda value, config: not value or not value.get("path"),
@@ -245,11 +250,7 @@ RULES = (
         "goes with a KL loss (actor.use_kl_loss), not with algorithm.use_kl_in_reward: the model's own reward has no"
         " tokens to take it from",
     ),
-    Rule(
-        "spark.judge_step",
-        lambda value, config: value != JudgeStep.NEXT or not OmegaConf.select(config, "skip.rollout_tq.enable"),
-        "must be same with skip.rollout_tq.enable=true: rows that are stored ask nothing of the next step",
-    ),
+    _needs("spark.judge_step", "next", *_NOT_STORED, "rows that are stored ask nothing of the next step"),
     Rule(
         "data.train_batch_size",
         lambda value, config: _is_multiple(value, config.actor_rollout_ref.actor.ppo_mini_batch_size),
@@ -294,7 +295,8 @@ def _broken(rules: tuple[Rule, ...], config: DictConfig) -> Iterator[str]:
     for rule in rules:
         value, applies = OmegaConf.select(config, rule.key), rule.where is None or OmegaConf.select(config, rule.where)
         if applies and not rule.holds(value, config):
-            yield f"{rule.key} {rule.message.format(value=brief(value), config=config)}"
+            said = rule.message.format(value=brief(value), config=config)
+            yield f"{rule.key}{'' if said.startswith('=') else ' '}{said}"
 
 
 def _check_output(config: DictConfig) -> None:

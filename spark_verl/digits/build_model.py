@@ -34,7 +34,7 @@ twenty-odd beliefs is wrong in its own way, so a label about one says little abo
 ``biased``. They are learned in part: seven of ten answers are right at the start.
 
 In the variant ``confused`` three of four answers carry out, without a slip, an operation that belongs to another kind
-of question: which one follows from the kind of question and the first digit, and for a fifth of them it is the right one.
+of question: which one follows from the kind and the first digit, and for a fifth of them it is the right one.
 
 Why that is a fair stand-in: an instruction-tuned model also *can* solve and check, but does not always, and
 reinforcement learning with a verdict as its only reward chooses among behaviours that a model already has. The warm

@@ -15,7 +15,7 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBufferAsync
 from verl.utils.skip import SkipManager
 
-from spark_verl.rollout.sampler import TaggedReplayBuffer, judge_prompts
+from spark_verl.rollout.sampler import TaggedReplayBuffer
 
 Reasons = tuple[set[str], set[str], set[str], Counter]
 """verl's: uids of prompts that are too old, filtered, failed; and what was filtered."""
@@ -31,23 +31,21 @@ class SparkReplayBufferAsync(TaggedReplayBuffer, ReplayBufferAsync):
     evicted_judge_prompts = 0
     """Since the last step: too old, or failed."""
 
-    def _sync_metadata_from_transfer_queue(self) -> None:
-        super()._sync_metadata_from_transfer_queue()
-        self._judges = judge_prompts("train")
+    _tells_apart = True
 
     def _evict_terminal_groups(
         self, global_steps: int, partition_id: str, eviction_reasons: Reasons
     ) -> tuple[set[str], int, int, dict]:
         """verl's; says of the questions alone that they were evicted, since as many are sampled anew."""
         evicted, stale, filtered, metrics = super()._evict_terminal_groups(global_steps, partition_id, eviction_reasons)
-        self.evicted_judge_prompts += len(evicted & self._judges)
-        return evicted - self._judges, stale, filtered, metrics
+        self.evicted_judge_prompts += len(evicted & self._judges.keys())
+        return evicted - self._judges.keys(), stale, filtered, metrics
 
     def _has_enough_samples(
         self, global_steps: int, partition_id: str, batch_size: int, sampleable_keys: set[str]
     ) -> bool:
         """Whether there are enough questions."""
-        questions = sampleable_keys - self._judges
+        questions = sampleable_keys - self._judges.keys()
         return super()._has_enough_samples(global_steps, partition_id, batch_size, questions)
 
     @SkipManager.annotate_tq(role="rollout_tq", phase="sample")
@@ -66,8 +64,8 @@ class SparkReplayBufferAsync(TaggedReplayBuffer, ReplayBufferAsync):
             RunEnded: There is not a single row.
         """
         ready, evicted = self.wait_for_sampleable(global_steps, partition_id, batch_size)
-        questions, rows, _ = self._select_prompt_uids(partition_id, ready - self._judges, batch_size)
-        taken, metrics = self._take(partition_id, {*questions, *(ready & self._judges)}, rows, global_steps)
+        questions, rows, _ = self._select_prompt_uids(partition_id, ready - self._judges.keys(), batch_size)
+        taken, metrics = self._take(partition_id, {*questions, *(ready & self._judges.keys())}, rows, global_steps)
         if partition_id != "val":
             metrics |= {**evicted, "spark/judge/evicted": self.evicted_judge_prompts}
             self.evicted_judge_prompts = 0

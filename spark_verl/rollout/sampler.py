@@ -7,12 +7,14 @@ rows of the finished ones ──► one batch, each row with the tag of its prom
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import transfer_queue as tq
 from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, _accumulate_eviction_metrics
 from verl.utils.skip import SkipManager
 
 from spark_verl.judge import Plan, StepOutcome
@@ -49,8 +51,30 @@ class TaggedReplayBuffer(ReplayBuffer):
     """``{uid: where its reward comes from}`` of the step's policy prompts, as the trainer submitted them; labelled
     ones may be absent."""
 
+    _judges: Mapping[str, str] = {}
+    """``{uid: that of the question}`` of the training's judge prompts at the last look, where these are told apart."""
+
     select: Callable[[KVBatchMeta, Mapping[str, Tag], int], tuple[KVBatchMeta, dict[str, float]]] | None = None
     """With ``spark.self_reward``: takes a step's rows, its prompts' tags and the step, gives the rows to train on."""
+
+    @property
+    def _tells_apart(self) -> bool:
+        """Whether questions and judge prompts have to be told apart while they are waited for."""
+        return self.filter_groups_metric is not None
+
+    def _sync_metadata_from_transfer_queue(self) -> None:
+        super()._sync_metadata_from_transfer_queue()
+        if self._tells_apart:
+            self._judges = judge_prompts("train")
+
+    def _dapo_filtered_keys(self, partition_id: str) -> tuple[set[str], Counter]:
+        """verl's, of questions alone: a judge prompt comes with its question, no other can be asked in its place."""
+        finished = self.finished_keys[partition_id]
+        self.finished_keys[partition_id] = finished - self._judges.keys()
+        try:
+            return super()._dapo_filtered_keys(partition_id)
+        finally:
+            self.finished_keys[partition_id] = finished
 
     def _look(self, partition_id: str) -> tuple[set[str], set[str]]:
         """uids of the prompts that have ended, and of those that have not, now."""
@@ -126,6 +150,7 @@ class SparkReplayBuffer(TaggedReplayBuffer):
             global_steps: The training step.
             partition_id: "train" or "val".
             batch_size: Number of prompts that the trainer submitted. More are returned when there are judge prompts.
+                With group filtering, the number of questions that are kept, whose judge prompts are returned with them.
 
         Returns:
             The rows, and metrics of the transform.
@@ -134,22 +159,85 @@ class SparkReplayBuffer(TaggedReplayBuffer):
             RunEnded: All rollouts of the step failed.
         """
         last_log = time.time()
+        filtering = self.filter_groups_metric is not None and partition_id != "val"
+        groups = GroupFilter(self, global_steps, batch_size) if filtering else None
         while True:
             ended, under_way = self._look(partition_id)
+            if groups:
+                ended = groups.keep()
             if len(ended) >= batch_size and not under_way:
                 break
             last_log = self._wait_for_next_poll(partition_id, last_log)
+        if groups:
+            ended = groups.choose()
         rows, metrics = self._take(partition_id, ended, self.partitions[partition_id], global_steps)
+        if groups:
+            metrics |= groups.metrics
         if self.select and partition_id != "val":
             rows, of_judge = self.select(rows, self.prompt_tags, global_steps)
             metrics.update(of_judge)
         return rows, metrics
 
 
-def judge_prompts(partition_id: str) -> set[str]:
-    """uids of the judge prompts in TransferQueue."""
+class GroupFilter:
+    """One step's group filtering (DAPO's dynamic sampling): questions that teach nothing give way to others.
+
+    ::
+
+        ended ──► all samples score the same: evicted, two more are asked for ──► ended ──► ... enough are kept: no more
+                                                                                            what is under way still ends
+
+    The rule is that of verl's synchronous buffer, which would take judge prompts for questions. Judge prompts go with
+    their question: the worker builds none about one that will be evicted, and those of surplus questions are dropped.
+
+    Args:
+        buffer: The step's.
+        step: Of the training.
+        wanted: Number of questions.
+    """
+
+    def __init__(self, buffer: TaggedReplayBuffer, step: int, wanted: int) -> None:
+        self.buffer, self.step, self.wanted = buffer, step, wanted
+        self.metrics: dict[str, Any] = {}
+        self._credit = 0
+        self._enough = False
+
+    def keep(self) -> set[str]:
+        """Evict what teaches nothing, and have other questions sampled in its place; what is kept so far."""
+        buffer = self.buffer
+        reasons = buffer._terminal_eviction_reasons(self.step, "train")
+        _, _, filtered, metrics = buffer._evict_terminal_groups(self.step, "train", reasons)
+        _accumulate_eviction_metrics(self.metrics, metrics, 0)
+        kept = buffer._ended("train") - buffer._judges.keys()
+        self._enough = self._enough or len(kept) >= self.wanted
+        self._credit = 0 if self._enough else self._credit + 2 * filtered
+        waiting = (buffer.pending_keys["train"] | buffer.running_keys["train"]) - buffer._judges.keys()
+        at_once = buffer.max_inflight_gen_batches * (buffer.train_batch_size or self.wanted)
+        if (count := min(self._credit, at_once - len(waiting))) > 0:
+            assert buffer.refill_fn  # verl's constructor has seen to it
+            self._credit -= count
+            buffer.refill_fn(count)
+        return kept
+
+    def choose(self) -> set[str]:
+        """The step's questions with their judge prompts; the others are dropped.
+
+        uids are random: what ended soon is not preferred.
+        """
+        buffer = self.buffer
+        kept = buffer._ended("train") - buffer._judges.keys()
+        surplus = set(sorted(kept)[self.wanted :])
+        orphans = {judge for judge, question in buffer._judges.items() if question in surplus}
+        buffer._clear_groups("train", surplus | orphans)
+        if surplus:
+            self.metrics["training/filter_groups/discarded_surplus_samples"] = len(surplus)
+        return buffer._ended("train")
+
+
+def judge_prompts(partition_id: str) -> dict[str, str]:
+    """``{uid: that of the question}`` of the judge prompts in TransferQueue."""
     tags = (tq.kv_list(partition_id) or {}).get(partition_id, {})
-    return {key for key, tag in tags.items() if tag.get("is_prompt") and row_of(tag).parent}
+    return {key: parent for key, tag in tags.items() if tag.get("is_prompt") and (parent := row_of(tag).parent)}
 
 
 def transform_metrics(prompt_tags: Mapping[str, Tag], failed_groups: int) -> dict[str, float]:

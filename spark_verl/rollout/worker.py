@@ -26,6 +26,7 @@ from typing import Any
 import ray
 import transfer_queue as tq
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
+from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
 from spark_verl.judge import JudgeBuild, JudgeBuilder, Plan
 from spark_verl.rollout.requests import JudgeRequest
@@ -52,6 +53,7 @@ class OpenGroup:
         expected: Number of samples.
         ended: How many of them have ended, well or not.
         rollouts: Those that ended well, by session id.
+        scores: By which verl filters groups, where it does.
         prompt_tokens: Length of the tokenized question.
         version: Of the newest weights that sampled for it: the step after which they were those.
     """
@@ -65,8 +67,14 @@ class OpenGroup:
     expected: int
     ended: int = 0
     rollouts: dict[int, Rollout] = field(default_factory=dict)
+    scores: list[float] = field(default_factory=list)
     prompt_tokens: int = 0
     version: int | None = None
+
+    @property
+    def filtered(self) -> bool:
+        """Whether verl will evict it (``ReplayBuffer._dapo_filtered_keys``): all scores are there, and all alike."""
+        return len(self.rollouts) == self.expected and len(self.scores) > 1 and len(set(self.scores)) == 1
 
     def end_sample(self) -> bool:
         """Count a sample that has ended; whether it was the last one."""
@@ -158,6 +166,7 @@ class SparkWorker(LocalScoring, Sharing):
         group = self._groups.get(kwargs["uid"])
         if group is not None and outputs:
             group.rollouts[kwargs["session_id"]] = self._as_rollout(outputs[-1])
+            group.scores += self._filtered_by(outputs)
             group.prompt_tokens = len(outputs[-1].prompt_ids)
             if (version := outputs[-1].extra_fields.get("max_global_steps")) is not None:
                 group.version = max(version, group.version or 0)
@@ -175,6 +184,16 @@ class SparkWorker(LocalScoring, Sharing):
         pairs = zip(output.response_ids, output.response_mask, strict=True)
         return any(mask and token in self.media_ids for token, mask in pairs)
 
+    def _filtered_by(self, outputs: list[AgentLoopOutput]) -> list[float]:
+        """Their values of the metric by which groups are filtered (``algorithm.filter_groups``), where they are."""
+        filters = self.config.algorithm.filter_groups
+        if not filters.enable:
+            return []
+        if filters.metric == FILTER_GROUPS_REWARD_METRIC:
+            return [float(each.reward_score) for each in outputs if each.reward_score is not None]
+        infos = [each.extra_fields.get("reward_extra_info") or {} for each in outputs]
+        return [float(info[filters.metric]) for info in infos if filters.metric in info]
+
     def _as_rollout(self, output: AgentLoopOutput) -> Rollout:
         """What the judge transform needs to know of a sample."""
         info = output.extra_fields.get("reward_extra_info") or {}
@@ -189,7 +208,9 @@ class SparkWorker(LocalScoring, Sharing):
         )
 
     async def _finish(self, group: OpenGroup) -> None:
-        """A group with a truth becomes judge prompts, one without is judged."""
+        """A group with a truth becomes judge prompts, one without is judged; one that is not kept becomes nothing."""
+        if group.filtered:
+            return
         if group.supervision is Supervision.LABELLED:
             await self._launch_judge_prompts(group)
         else:

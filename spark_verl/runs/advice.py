@@ -130,8 +130,8 @@ RULES = (
         _mostly(NO_SIGNAL),
         "at least 70 % of the groups scored all alike in the last third, and 20 to 80 % of the answers are right",
         "Most questions teach nothing: in {0:.0%} of the groups all answers scored alike, some right and some wrong.",
-        "Leave out questions that are always right or always wrong (run_scripts/audit.sh finds their share); sample at "
-        "temperature 1; more samples each (actor_rollout_ref.rollout.n).",
+        "Sample others in their place (algorithm.filter_groups.enable=true); leave out what is always right or always "
+        "wrong (run_scripts/audit.sh finds the share); temperature 1; more samples each (actor_rollout_ref.rollout.n).",
     ),
     Rule(
         "responses",

@@ -76,9 +76,6 @@ class SparkTrainerColocateAsync(SparkTrainer):
         # Questions are also submitted one by one, in the place of evicted ones.
         return self.balance.plan(count, self.global_steps, of=self.config.data.train_batch_size)
 
-    def _note_plans(self, plans: dict[str, Plan]) -> None:
-        self._plans |= plans
-
     def _outcome(self) -> StepOutcome:
         taken = self.replay_buffer.prompt_tags
         outcome = step_outcome(taken, self._plans, late=True)

@@ -68,8 +68,6 @@ class SparkTrainer(LastingTrainer):
     buffer_class: type[TaggedReplayBuffer] = SparkReplayBuffer
     client_class: type[LLMServerClient] = GroupClient
     """verl's client, which says which group a sample belongs to."""
-    _asked: TensorDict
-    """The step's questions."""
     started_at: float | None = None
     """When the run's first process started (seconds since the epoch); set by ``spark_verl.main``."""
 
@@ -81,6 +79,8 @@ class SparkTrainer(LastingTrainer):
                 route_groups(config)
         self.balance = BalanceController(self.spark)
         self._plans: dict[str, Plan] = {}
+        # The step's questions, as they were submitted.
+        self._asked: list[TensorDict] = []
         self.deferred = DeferredPrompts()
         self.self_reward = SelfRewarding(self.spark) if self.spark.self_reward.enable else None
         self.alarm = SelfConfirmationAlarm(self.spark.alarm_window) if self.spark.alarm_window else None
@@ -95,6 +95,9 @@ class SparkTrainer(LastingTrainer):
             max_off_policy_strategy=sampler.max_off_policy_strategy,
             sampler_kwargs=sampler.sampler_kwargs,
             refill_fn=self._add_prompts_to_generate,
+            filter_groups_metric=self._resolve_filter_groups_metric(),
+            train_batch_size=self.config.data.train_batch_size,
+            max_inflight_gen_batches=self.config.algorithm.filter_groups.max_inflight_gen_batches,
             poll_interval=self.spark.poll_interval_s,
         )
         buffer.select = self.self_reward.select if self.self_reward else None
@@ -156,23 +159,18 @@ class SparkTrainer(LastingTrainer):
             drawn = iter(self._draw_plans(kinds.count(LABELLED)))
             plans = [next(drawn) if kind is LABELLED else Plan() for kind in kinds]
             uids = list(batch["uid"])
-            self._note_plans(
-                {uid: plan for uid, plan, kind in zip(uids, plans, kinds, strict=True) if kind is LABELLED}
-            )
+            self._plans |= {uid: plan for uid, plan, kind in zip(uids, plans, kinds, strict=True) if kind is LABELLED}
             self.replay_buffer.supervision = dict(zip(uids, kinds, strict=True))
             tu.assign_non_tensor_stack(batch, "spark_plan", plans)
             self._ask_deferred()
         if self.spark.defers:
-            self._asked = batch
+            self._asked.append(batch)
         return super()._submit_batch_to_rollout(batch)
 
     def _draw_plans(self, count: int) -> list[Plan]:
-        """What as many groups, submitted together, are asked for."""
-        return self.balance.plan(count, self.global_steps)
-
-    def _note_plans(self, plans: dict[str, Plan]) -> None:
-        """Remember what groups that were just submitted are asked for."""
-        self._plans = plans
+        """What as many groups, submitted together, are asked for; with group filtering they are not all of a step's."""
+        whole = self.config.data.train_batch_size if self.replay_buffer.filter_groups_metric else None
+        return self.balance.plan(count, self.global_steps, of=whole)
 
     def _ask_deferred(self) -> None:
         """Sample the judge prompts that the step before has deferred; not before they are registered as pending."""
@@ -187,12 +185,14 @@ class SparkTrainer(LastingTrainer):
         super().on_sample_end()
         if self.spark.enable:
             self.balance.update(self._outcome())
-        if self.spark.defers:
-            self.deferred.collect(self.replay_buffer.prompt_tags, self._asked)
+        for asked in self._asked:
+            self.deferred.collect(self.replay_buffer.prompt_tags, asked)
+        self._asked = []
 
     def _outcome(self) -> StepOutcome:
-        """How the step's groups turned out, and what they gave."""
-        return step_outcome(self.replay_buffer.prompt_tags, self._plans)
+        """How the step's groups turned out, and what they gave; their plans are forgotten."""
+        plans, self._plans = self._plans, {}
+        return step_outcome(self.replay_buffer.prompt_tags, plans)
 
     def _state(self) -> dict[str, Any]:
         """The balance controller's, the alarm's, self-reward's, and judge prompts that wait."""

@@ -209,6 +209,16 @@ CONTRACT = [
         "ReplayBuffer._materialize_batch",
         "self partition_id selected_prompt_uids partition_snapshot",
     ),
+    ("verl.trainer.ppo.v1.replay_buffer", "ReplayBuffer._dapo_filtered_keys", "self partition_id"),
+    ("verl.trainer.ppo.v1.replay_buffer", "ReplayBuffer._clear_groups", "self partition_id uids"),
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBuffer._terminal_eviction_reasons",
+        "self global_steps partition_id",
+    ),
+    ("verl.trainer.ppo.v1.replay_buffer", "_accumulate_eviction_metrics", "acc new stale_count"),
+    ("verl.trainer.ppo.v1.replay_buffer", "FILTER_GROUPS_REWARD_METRIC", EXISTS),
+    ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer._resolve_filter_groups_metric", "self"),
     ("verl.trainer.ppo.v1.replay_buffer", "ReplayBufferAsync", EXISTS),
     (
         "verl.trainer.ppo.v1.replay_buffer",

@@ -32,6 +32,9 @@ class MemoryQueue:
         partitions = [partition_id] if partition_id else list(self.tags)
         return {name: {key: dict(tag) for key, tag in self.tags[name].items()} for name in partitions}
 
+    def kv_batch_get(self, keys, partition_id, select_fields) -> dict[str, list]:
+        return {name: [self.fields[key][name] for key in keys] for name in select_fields}
+
     def kv_clear(self, keys, partition_id) -> None:
         for key in keys:
             self.tags[partition_id].pop(key, None)
