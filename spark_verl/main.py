@@ -298,6 +298,10 @@ def main(config: DictConfig) -> None:
         ended = ending.cause_of(error)
         if ended is None:
             raise
+        import ray
+
+        # What it still has to say of its processes comes before the cause, not after it.
+        ray.shutdown()
         fail(ended, ended.code)
 
 

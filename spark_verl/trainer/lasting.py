@@ -60,7 +60,7 @@ class LastingTrainer(PPOTrainerSync):
         Raises:
             RunEnded: The run was asked to stop, or cannot go on.
         """
-        with Watchdog(self._stall_timeout_s, self._progress, self._awaited):
+        with Watchdog(self._stall_timeout_s, self._progress, self._awaited, self._servers):
             self._stop_if_asked(self.global_steps)
             super().fit(agent_loop_manager)
             # verl has counted on.
@@ -162,6 +162,10 @@ class LastingTrainer(PPOTrainerSync):
 
     def _progress(self) -> tuple[Any, ...]:
         return self.global_steps, len(getattr(self, "timing_raw", ())), self.replay_buffer.seen
+
+    def _servers(self) -> list[str]:
+        """Addresses of the engines' servers, where they tell whether their engine lives."""
+        return self.llm_server_manager.get_addresses() if self.config.actor_rollout_ref.rollout.name == "vllm" else []
 
     def _awaited(self) -> str:
         worker_of = getattr(self.agent_loop_manager, "worker_of", {})

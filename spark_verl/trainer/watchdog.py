@@ -2,7 +2,8 @@
 
 verl's trainer does not ask whether its agent-loop workers or TransferQueue's storage are still there: when one is gone,
 it polls forever. Here a thread beside it does. A process that was there when the training began and has died ends the
-run within seconds; so does ``spark.stall_timeout_s`` without any progress.
+run within seconds; so does an engine whose server has outlived it (a weight update would wait for it without an end),
+and ``spark.stall_timeout_s`` without any progress.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -33,7 +37,7 @@ LOOK_S = 5.0
 GRACE_S = 30.0
 """Seconds that the trainer has to clean up, where what it cleans up may be what is gone."""
 MOST_SHOWN = 3
-"""Prompts that are named."""
+"""Prompts, or processes, that are named."""
 
 _REMEDY = "; start the same command again to go on from the last checkpoint"
 _SIGNAL = signal.SIGUSR2
@@ -49,13 +53,21 @@ class Watchdog:
         stall_timeout_s: Seconds without progress that are too many; 0 for no limit.
         progress: Gives something that changes whenever the trainer gets on.
         awaited: Says what the trainer waits for.
+        servers: Gives the addresses of vLLM's servers.
 
     Raises:
         RunEnded: From the block, in place of what it does: something died, or nothing happens any more.
     """
 
-    def __init__(self, stall_timeout_s: float, progress: Callable[[], Any], awaited: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        stall_timeout_s: float,
+        progress: Callable[[], Any],
+        awaited: Callable[[], str],
+        servers: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._stall_timeout_s, self._progress, self._awaited = stall_timeout_s, progress, awaited
+        self._servers = servers
         self._over = threading.Event()
         self._cause: str | None = None
         self._main = threading.get_ident()
@@ -76,6 +88,8 @@ class Watchdog:
         if isinstance(error, RayActorError):
             # The trainer came upon it first; Ray's head node may hear of it a moment later.
             raise ending.RunEnded((self._wait_for_loss() or f"a process has died: {brief(error)}") + _REMEDY) from None
+        if error is not None and (cause := dead_engine(self._servers())):
+            raise ending.RunEnded(f"{cause}{_REMEDY}") from error
 
     def _wait_for_loss(self) -> str | None:
         for _ in range(10):
@@ -91,7 +105,7 @@ class Watchdog:
             if now != last:
                 last, since = now, time.monotonic()
             idle = time.monotonic() - since
-            cause = self._lost()
+            cause = self._lost() or dead_engine(self._servers())
             if cause is None and 0 < self._stall_timeout_s < idle:
                 cause = f"nothing has happened for {idle:.0f} s (spark.stall_timeout_s): {self._awaited()}"
             if cause:
@@ -104,7 +118,10 @@ class Watchdog:
         except Exception as error:  # whatever Ray raises when its head node is busy, or gone and about to end us
             logger.warning(f"the run's processes could not be looked after: {brief(error)}")
             return None
-        return "; ".join(f"{actor} has died: {brief(actor.end, limit=300)}" for actor in gone) or None
+        together: dict[str, list[str]] = {}
+        for actor in gone:  # a lost node takes all of its processes with it
+            together.setdefault(brief(actor.end, limit=300), []).append(str(actor))
+        return "; ".join(f"{_listed(names)} died: {end}" for end, names in together.items()) or None
 
     def _end(self, cause: str) -> None:
         """Interrupt the trainer; end its process where that does not help."""
@@ -114,6 +131,27 @@ class Watchdog:
         signal.pthread_kill(self._main, _SIGNAL)
         time.sleep(GRACE_S)
         os._exit(1)
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_SHOWN
+    shown = ", ".join(names[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"{shown} {'has' if len(names) == 1 else 'have'}"
+
+
+def dead_engine(servers: Sequence[str]) -> str | None:
+    """Which of vLLM's servers (``host:port``) has lost its engine, by its own word; None if none says so."""
+    # These are machines of the run, not what a proxy is for.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for server in servers:
+        try:
+            opener.open(f"http://{server}/health", timeout=LOOK_S).close()
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+                return f"the engine of vLLM's server at {server} has died: the first lines from vLLMHttpServer say why"
+        except OSError:  # busy, or gone: Ray knows which
+            continue
+    return None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

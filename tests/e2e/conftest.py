@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -127,7 +128,8 @@ def monkeypatch_module():
 @pytest.fixture(scope="session")
 def runner() -> SimpleNamespace:
     """The functions above, for tests that make runs of their own."""
-    return SimpleNamespace(start=start, start_script=start_script, finish=finish, kill_all=kill_all, wait_for=wait_for)
+    functions = (start, start_script, finish, kill_all, wait_for, wait_for_steps, member, lose)
+    return SimpleNamespace(**{function.__name__: function for function in functions})
 
 
 @pytest.fixture(scope="session")
@@ -239,19 +241,80 @@ class Ended:
     code: int
     seconds: float
 
+    @property
+    def last(self) -> str:
+        """The last lines."""
+        return "\n".join(self.log.strip().splitlines()[-3:])
+
+    def check(self, cause: str) -> None:
+        """The run ended soon, and its last lines name the cause (a regular expression) and say what to do."""
+        assert self.code == 1, self.log
+        # A hang, not a slow machine: less than a minute on two idle cores.
+        assert self.seconds < 600
+        assert re.search(rf"^spark_verl: {cause}.*; start the same command again to go on from", self.last, re.M), (
+            self.last
+        )
+
 
 @dataclass
-class TakenAway(Run):
+class Lost(Run):
+    """A run that lost a part of itself.
+
+    Attributes:
+        lost: How it ended.
+    """
+
+    lost: Ended
+
+
+def lose(process: subprocess.Popen, folder: Path, by: Callable[[], object]) -> Lost:
+    """Take a part of a run away from it, and wait for its end."""
+    return Lost(folder, end(process, folder, by))
+
+
+def end(process: subprocess.Popen, folder: Path, by: Callable[[], object]) -> Ended:
+    """Do something to a run that ends it, and wait for that."""
+    log, began = folder / "train.log", time.monotonic()
+    before = log.stat().st_size
+    by()
+    wait_for(lambda: process.poll() is not None, process, folder, may_end=True)
+    said = log.read_bytes()[before:].decode(errors="replace")
+    return Ended(said, process.returncode, time.monotonic() - began)
+
+
+def wait_for_steps(number: int, process: subprocess.Popen, folder: Path) -> None:
+    """Wait until so many steps have been told of."""
+    metrics = folder / "metrics.jsonl"
+    wait_for(
+        lambda: metrics.is_file() and len(metrics.read_text(encoding="utf-8").splitlines()) >= number, process, folder
+    )
+
+
+def member(name: str, process: subprocess.Popen, folder: Path) -> psutil.Process:
+    """The run's process whose title has this name, or the first of them."""
+    found: list[psutil.Process] = []
+
+    def seen() -> bool:
+        # Ray writes an actor's title anew for every call: a look in that very moment finds none.
+        family = psutil.Process(process.pid).children(recursive=True)
+        found[:] = [each for each in family if name in " ".join(each.cmdline())]
+        return bool(found)
+
+    wait_for(seen, process, folder)
+    return found[0]
+
+
+@dataclass
+class TakenAway(Lost):
     """One that was preempted in its second step, went on, and lost a worker after its fourth.
 
     Attributes:
-        preempted, lost: How its two parts ended.
+        preempted: How its first part ended.
         kept: Step of the checkpoint that the first part left.
         worker: The process id of the worker.
     """
 
     preempted: Ended
-    lost: Ended
     kept: int
     worker: int
 
@@ -260,37 +323,16 @@ class TakenAway(Run):
 def resumed(tmp_path_factory, scripted, with_scripts) -> TakenAway:
     """The same taken away twice: SIGTERM in mid-step, then, after a resume, the death of its agent-loop worker."""
     folder = tmp_path_factory.mktemp("resumed")
-    metrics = folder / "metrics.jsonl"
-
-    def lines() -> int:
-        return len(metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else 0
-
-    def end(process: subprocess.Popen, by: Callable[[], object]) -> Ended:
-        log, began = folder / "train.log", time.monotonic()
-        before = log.stat().st_size
-        by()
-        wait_for(lambda: process.poll() is not None, process, folder, may_end=True)
-        said = log.read_bytes()[before:].decode(errors="replace")
-        return Ended(said, process.returncode, time.monotonic() - began)
 
     # No checkpoint is due: the one that is there afterwards was written because of the signal.
     first = start(folder, "spark_verl.main", [*scripted, "trainer.save_freq=-1"])
-    wait_for(lambda: lines() >= 1, first, folder)
-    preempted = end(first, lambda: first.send_signal(signal.SIGTERM))
+    wait_for_steps(1, first, folder)
+    preempted = end(first, folder, lambda: first.send_signal(signal.SIGTERM))
     (kept,) = [int(path.name.removeprefix("global_step_")) for path in (folder / "checkpoints").glob("global_step_*")]
 
     second = start(folder, "spark_verl.main", scripted)
     # Step 4's checkpoint is there when step 5 is told of.
-    wait_for(lambda: lines() >= 5, second, folder)
-    workers: list[psutil.Process] = []
-
-    def seen() -> bool:
-        # Ray writes an actor's title anew for every call: a look in that very moment finds none.
-        family = psutil.Process(second.pid).children(recursive=True)
-        workers[:] = [process for process in family if "SparkWorker" in " ".join(process.cmdline())]
-        return bool(workers)
-
-    wait_for(seen, second, folder)
-    (worker,) = workers
-    lost = end(second, worker.kill)
-    return TakenAway(folder, preempted, lost, kept, worker.pid)
+    wait_for_steps(5, second, folder)
+    worker = member("SparkWorker", second, folder)
+    lost = end(second, folder, worker.kill)
+    return TakenAway(folder, lost, preempted, kept, worker.pid)

@@ -1,4 +1,4 @@
-"""A full step of the real loop in which every policy response is hostile."""
+"""A full step of the real loop in which every policy response is hostile; in the next one its engine dies."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ def hostile_run(tmp_path_factory, small, runner, monkeypatch_module):
         "actor_rollout_ref.rollout.max_model_len=768",
         f"actor_rollout_ref.rollout.agent.agent_loop_config_path={loops}",
         "actor_rollout_ref.rollout.agent.default_agent_loop=hostile",
-        "trainer.total_training_steps=1",
+        "trainer.total_training_steps=1000",
+        "trainer.total_epochs=1000",
         "spark.judge_prompts_per_group=2.0",
         "spark.reflection_prompts_per_group=2.0",
         "spark.reflection.right_share=0.5",
         "spark.pairwise.max_response_length=8",
         "spark.reward.timeout_s=1",
     ]
-    return runner.finish(runner.start(folder, "spark_verl.main", [*small, *overrides]), folder)
+    process = runner.start(folder, "spark_verl.main", [*small, *overrides])
+    runner.wait_for_steps(1, process, folder)
+    return runner.lose(process, folder, runner.member("VLLM::EngineCore", process, folder).kill)
 
 
 def test_the_step_is_trained_on(hostile_run):
@@ -103,3 +106,8 @@ def test_nothing_computes_in_half_precision(hostile_run):
     assert half == []
     for process in ("WorkerDict", "EngineCore"):
         assert max((count for name, count in seen.items() if process in name), default=0) > 5000, dict(seen)
+
+
+def test_a_dead_engine_ends_the_run_and_is_named_last(hostile_run):
+    """Its server lives on, and Ray knows nothing of it."""
+    hostile_run.lost.check(r"the engine of vLLM's server at \S+ has died")

@@ -1,4 +1,7 @@
-"""Two Ray nodes (on one machine): ranks and replicas on different nodes, one SPARK step, the plugin everywhere."""
+"""Two Ray nodes (on one machine): ranks and replicas on different nodes, one SPARK step, the plugin everywhere.
+
+In the next step one of the nodes is gone.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ def cluster():
     # Nothing is set up in the nodes' environment: what a run needs has to come with the run.
     options = {"num_cpus": 8, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
     nodes = Cluster(initialize_head=True, head_node_args={**options, "resources": {"first": 1}})
-    nodes.add_node(**{k: v for k, v in options.items() if k != "include_dashboard"}, resources={"second": 1})
+    nodes.second = nodes.add_node(
+        **{k: v for k, v in options.items() if k != "include_dashboard"}, resources={"second": 1}
+    )
     yield nodes
     nodes.shutdown()
 
@@ -32,13 +37,16 @@ def two_node_run(cluster, tmp_path_factory, small, runner):
         *small,
         "trainer.nnodes=2",
         "trainer.n_gpus_per_node=1",
-        "trainer.total_training_steps=1",
+        "trainer.total_training_steps=1000",
+        "trainer.total_epochs=1000",
         "spark.judge_prompts_per_group=1.0",
         "spark.reflection_prompts_per_group=1.0",
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ADDRESS", cluster.address)
-        return runner.finish(runner.start(folder, "spark_verl.main", overrides), folder)
+        process = runner.start(folder, "spark_verl.main", overrides)
+    runner.wait_for_steps(1, process, folder)
+    return runner.lose(process, folder, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
 
 
 def test_a_spark_step_completes(two_node_run):
@@ -64,3 +72,7 @@ def test_ranks_and_replicas_are_on_different_nodes(two_node_run, cluster):
         for kind in ("WorkerDict", "vLLM.*Server")
     }
     assert {kind: len(found) for kind, found in nodes.items()} == {"WorkerDict": 2, "vLLM.*Server": 2}
+
+
+def test_a_lost_node_ends_the_run_and_is_named_last(two_node_run):
+    two_node_run.lost.check(r"\S+ \(pid \d+ on \S+\), .* have died: The actor died because its node has died")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from spark_verl.trainer import ending
+from spark_verl.trainer import ending, watchdog
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -128,6 +130,39 @@ def test_the_first_signal_asks_and_the_second_ends_at_once(said, scene):
     assert said[6] == f"Preempted stopped by SIGTERM {ending.PREEMPTED}"
     assert scene.returncode == -signal.SIGUSR1
     assert "SIGUSR1 again: stopped at once" in scene.stderr
+
+
+@pytest.fixture
+def server():
+    """A server whose ``/health`` gives a status code; returns what starts it."""
+    running = []
+
+    def start(code: int) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(code if self.path == "/health" else 404)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        running.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=running[-1].serve_forever, daemon=True).start()
+        return f"127.0.0.1:{running[-1].server_address[1]}"
+
+    yield start
+    for each in running:
+        each.shutdown()
+        each.server_close()
+
+
+def test_a_server_that_lost_its_engine_is_named(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    alive, odd, dead = server(200), server(500), server(503)
+    gone = "127.0.0.1:1"
+    assert watchdog.dead_engine([alive, odd, gone]) is None, "whether a process lives, Ray knows"
+    assert watchdog.dead_engine([]) is None
+    assert f"vLLM's server at {dead} has died" in watchdog.dead_engine([alive, gone, dead])
 
 
 @pytest.mark.parametrize("sent", ending.SIGNALS)
