@@ -192,6 +192,7 @@ def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
     pairs = [(arm, other) for arm in mine for other in others]
     pairs += [(arm, "spark") for arm in mine[1:] if "spark" in mine]
     sides = {f"{arm} / {other}": (seconds(arm, "step"), seconds(other, "step")) for arm, other in pairs}
+    sides |= {f"{arm} / {other}, sampling": (seconds(arm, "gen"), seconds(other, "gen")) for arm, other in pairs}
     for arm in mine if "grpo" in others else []:
         sides[f"{arm} / grpo, per token"] = (per_token(arm), per_token("grpo"))
     if {"spark", "two-phase: policy", "two-phase: judge"} <= set(found):
@@ -200,7 +201,7 @@ def report(found: dict[str, list[dict[str, float]]], at_best: float) -> dict:
     ratios = {name: ratio(above, below) for name, (above, below) in sides.items()}
     print()
     for name, (value, low, high) in ratios.items():
-        print(f"{name:<26}{value:>8.2f}   95 % interval {low:.2f} to {high:.2f}")
+        print(f"{name:<28}{value:>8.2f}   95 % interval {low:.2f} to {high:.2f}")
     figures = {"medians": medians, "ratios": ratios, "steps": found}
     if {"spark", "barrier", "two-phase: policy"} <= set(found):
         hidden = hidden_share(*(seconds(arm, "gen") for arm in ("spark", "barrier", "two-phase: policy")))

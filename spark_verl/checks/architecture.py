@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from spark_verl import qwen
 from spark_verl.checks.lora import lora_problems
 from spark_verl.options import brief, refuse
 
@@ -16,43 +17,10 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PretrainedConfig
 
-_CONTEXT = {"max_position_embeddings": 128000}
-_VISION = {"depth": 32, "hidden_size": 1280, "num_heads": 16, "intermediate_size": 3420}
-ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
-    "Qwen2.5-VL-3B": (
-        "qwen2_5_vl",
-        {"hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2}
-        | {"intermediate_size": 11008, "vocab_size": 151936, "tie_word_embeddings": True}
-        | _CONTEXT
-        | {"vision_config": {**_VISION, "out_hidden_size": 2048}},
-    ),
-    "Qwen2.5-VL-7B": (
-        "qwen2_5_vl",
-        {"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
-        | {"intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False}
-        | _CONTEXT
-        | {"vision_config": {**_VISION, "out_hidden_size": 3584}},
-    ),
-    "Qwen2.5-VL-32B": (
-        "qwen2_5_vl",
-        {"hidden_size": 5120, "num_hidden_layers": 64, "num_attention_heads": 40, "num_key_value_heads": 8}
-        | {"intermediate_size": 27648, "vocab_size": 152064, "tie_word_embeddings": False}
-        | _CONTEXT
-        | {"vision_config": {**_VISION, "intermediate_size": 3456, "out_hidden_size": 5120}},
-    ),
-    "Qwen2.5-7B": (
-        "qwen2",
-        {"hidden_size": 3584, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
-        | {"intermediate_size": 18944, "vocab_size": 152064, "tie_word_embeddings": False}
-        | {"max_position_embeddings": 131072},
-    ),
-}
-"""Shapes of the recipes' models (their config.json), so that a budget needs no download."""
-
 
 def known_shape(path: str) -> tuple[str, dict[str, Any]] | None:
-    """The entry of :data:`ARCHITECTURES` for a hub id."""
-    return next((shape for known, shape in ARCHITECTURES.items() if path.split("/")[-1].startswith(known)), None)
+    """The entry of :data:`spark_verl.qwen.ARCHITECTURES` for a hub id."""
+    return next((shape for known, shape in qwen.ARCHITECTURES.items() if path.split("/")[-1].startswith(known)), None)
 
 
 def model_config(path: str, trust_remote_code: bool = False) -> PretrainedConfig | None:

@@ -1,4 +1,4 @@
-"""What is special about Qwen2.5-VL and Qwen2-VL: two defects of verl 0.9.1's code for them.
+"""Two defects of verl 0.9.1's code for Qwen2.5-VL and Qwen2-VL. What else is special about them is in ``qwen.py``.
 
 Qwen3-VL has code of its own in verl, which needs nothing mended (``tests/compat/test_qwen3_vl.py``).
 """

@@ -26,12 +26,13 @@ from typing import Any
 from tqdm import tqdm
 
 from spark_verl.data.errors import RowError, UsageError
-from spark_verl.data.images import DEFAULT_MAX_PIXELS, MIN_PIXELS
+from spark_verl.data.images import DEFAULT_MAX_PIXELS
 from spark_verl.data.sample import Sample, build_row
 from spark_verl.data.sources import check_columns, count_records, fetch, locate, read_records
 from spark_verl.data.stores import Images, open_store
 from spark_verl.data.tally import Tally, format_table
 from spark_verl.data.writer import RowWriter
+from spark_verl.qwen import MIN_PIXELS
 
 TRAIN, TEST = "train", "test"
 

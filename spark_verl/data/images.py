@@ -29,18 +29,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from spark_verl.data.errors import RowError
 from spark_verl.data.stores import Images
 from spark_verl.options import brief
+from spark_verl.qwen import MAX_RATIO
 
 MIN_SIDE = 2
 """A one-pixel image shows nothing; it is a placeholder of a broken download."""
 
-MAX_RATIO = 200
-"""``smart_resize`` of qwen-vl-utils and of transformers raise above this ratio of the longer to the shorter side."""
-
 DEFAULT_MAX_PIXELS = 1048576
 """The reference's (SPARK, ``max_pixels`` in every message it builds)."""
-
-MIN_PIXELS = 4 * 28 * 28
-"""Qwen2.5-VL scales smaller images up to this size (``min_pixels`` of its image processor)."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 """What is stored as it is; other formats (GIF, BMP, TIFF, ...) are stored as PNG."""
@@ -79,7 +74,7 @@ def prepare_image(source: Any, images: Images, max_pixels: int, done: Counter[st
         ``{"bytes": ..., "path": None}``, the storage of :class:`datasets.Image`.
 
     Raises:
-        RowError: The image is missing, broken, one pixel wide or high, or its ratio is above :data:`MAX_RATIO`.
+        RowError: The image is missing, broken, one pixel wide or high, or its ratio is above ``MAX_RATIO``.
     """
     source = encoded_image(source, images)
     if not source:

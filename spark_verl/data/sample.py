@@ -16,11 +16,12 @@ from typing import Any
 import datasets
 
 from spark_verl.data.errors import RowError
-from spark_verl.data.images import MIN_PIXELS, prepare_image
+from spark_verl.data.images import prepare_image
 from spark_verl.data.prompts import build_prompt, remove_instructions, written_options
 from spark_verl.data.stores import Images
 from spark_verl.data.truth import ground_truth, written_value
 from spark_verl.options import brief
+from spark_verl.qwen import MIN_PIXELS
 from spark_verl.reward.choices import option_letter
 from spark_verl.vocabulary import HIDDEN_TRUTH
 

@@ -19,7 +19,7 @@ from spark_verl.digits.demonstrations import draw_demonstration
 from spark_verl.judge.templates import TemplateSet
 
 # They get the first ids here.
-from spark_verl.judge.text import QWEN_SPECIAL_TOKENS as SPECIAL_TOKENS
+from spark_verl.qwen import SPECIAL_TOKENS
 from spark_verl.vocabulary import Objective
 
 # Unlike Qwen's own template this one adds no default system message: 11 tokens saved in each short prompt.

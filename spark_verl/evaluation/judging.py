@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from openai.types.chat import ChatCompletionTokenLogprob
 
 from spark_verl.judge.templates import JUDGE_SEPARATOR, TemplateSet
-from spark_verl.judge.text import QWEN_SPECIAL_TOKENS, Sanitizer, append_text
+from spark_verl.judge.text import Sanitizer, append_text
+from spark_verl.qwen import CHAT_MARKUP, SPECIAL_TOKENS
 from spark_verl.reward import extract_answer, parse_judgement
 from spark_verl.vocabulary import LabelForm, Message, Objective, Source
 
-_DEFUSED = (*QWEN_SPECIAL_TOKENS, "<tool_call>", "</tool_call>")
-"""Defused in candidates where no tokenizer is at hand (``tokenizer_config.json`` of Qwen2.5-VL)."""
+_DEFUSED = (*SPECIAL_TOKENS, *CHAT_MARKUP)
+"""Defused in candidates where no tokenizer is at hand."""
 
 _BOX = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{")
 

@@ -11,24 +11,6 @@ from spark_verl.vocabulary import Message
 if TYPE_CHECKING:  # a second to import, for names alone
     from transformers import PreTrainedTokenizerBase
 
-QWEN_SPECIAL_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|object_ref_start|>",
-    "<|object_ref_end|>",
-    "<|box_start|>",
-    "<|box_end|>",
-    "<|quad_start|>",
-    "<|quad_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
-"""Qwen2.5-VL's special tokens, in its order."""
-
 _MEDIA_PLACEHOLDERS = ("<image>", "<video>", "<audio>")
 """verl's own media placeholders: its dataset class splits strings on them."""
 

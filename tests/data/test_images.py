@@ -17,8 +17,9 @@ from PIL import Image
 from spark_verl.data import stores
 from spark_verl.data.check import check_file
 from spark_verl.data.errors import RowError
-from spark_verl.data.images import MAX_RATIO, fitted_size, prepare_image
+from spark_verl.data.images import fitted_size, prepare_image
 from spark_verl.data.stores import Images, open_store
+from spark_verl.qwen import MAX_RATIO
 
 NOWHERE = Images([])
 

@@ -118,14 +118,15 @@ def steps_of(step: float, gen: float, count: int = 12) -> list[dict[str, float]]
 def test_report_compares_the_arms_that_were_run(capsys: pytest.CaptureFixture) -> None:
     found = {"spark": steps_of(10, 6), "barrier": steps_of(12, 8), "two-phase: policy": steps_of(5, 4)}
     figures = step_cost.report(found, at_best=0.25)
-    assert set(figures["ratios"]) == {"spark / barrier"}
+    assert set(figures["ratios"]) == {"spark / barrier", "spark / barrier, sampling"}
     assert figures["ratios"]["spark / barrier"][0] == pytest.approx(15.5 / 17.5)
     assert figures["hidden"] == pytest.approx((0.5, 0.5, 0.5))
     assert "by lengths alone" in capsys.readouterr().out
 
     found |= {"next": steps_of(8, 4)}
     ratios = step_cost.report(found, at_best=0.25)["ratios"]
-    assert set(ratios) == {"spark / barrier", "next / barrier", "next / spark"}
+    compared = {"spark / barrier", "next / barrier", "next / spark"}
+    assert set(ratios) == compared | {f"{names}, sampling" for names in compared}
     assert ratios["next / spark"][0] == pytest.approx(13.5 / 15.5)
 
     found |= {"two-phase: judge": steps_of(6, 4), "grpo": steps_of(9, 6), "verl": steps_of(13, 9)}
