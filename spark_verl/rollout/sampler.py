@@ -6,6 +6,7 @@ rows of the finished ones ──► one batch, each row with the tag of its prom
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -21,6 +22,8 @@ from spark_verl.judge import Plan, StepOutcome
 from spark_verl.options import RunEnded
 from spark_verl.rollout.tags import Tag, group_of, put_row, row_of
 from spark_verl.vocabulary import Outcome, RowTag, Supervision
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ class GroupFilter:
         self.metrics: dict[str, Any] = {}
         self._credit = 0
         self._enough = False
+        self._told = 10 * wanted
 
     def keep(self) -> set[str]:
         """Evict what teaches nothing, and have other questions sampled in its place; what is kept so far."""
@@ -209,6 +213,12 @@ class GroupFilter:
         _, _, filtered, metrics = buffer._evict_terminal_groups(self.step, "train", reasons)
         _accumulate_eviction_metrics(self.metrics, metrics, 0)
         kept = buffer._ended("train") - buffer._judges.keys()
+        if (evicted := self.metrics.get("training/filter_groups/evicted_samples", 0)) >= self._told:
+            logger.warning(
+                f"step {self.step}: {evicted} questions scored all alike so far, {len(kept)} of {self.wanted} are kept"
+                " (algorithm.filter_groups): harder or easier data would cost less"
+            )
+            self._told *= 2
         self._enough = self._enough or len(kept) >= self.wanted
         self._credit = 0 if self._enough else self._credit + 2 * filtered
         waiting = (buffer.pending_keys["train"] | buffer.running_keys["train"]) - buffer._judges.keys()

@@ -19,6 +19,7 @@ import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from types import FrameType, TracebackType
 from typing import Any
@@ -36,6 +37,8 @@ LOOK_S = 5.0
 """Seconds between two looks."""
 GRACE_S = 30.0
 """Seconds that the trainer has to clean up, where what it cleans up may be what is gone."""
+MOST_ASKED = 32
+"""Servers that are asked at once."""
 MOST_SHOWN = 3
 """Prompts, or processes, that are named."""
 
@@ -88,7 +91,7 @@ class Watchdog:
         if isinstance(error, RayActorError):
             # The trainer came upon it first; Ray's head node may hear of it a moment later.
             raise ending.RunEnded((self._wait_for_loss() or f"a process has died: {brief(error)}") + _REMEDY) from None
-        if error is not None and (cause := dead_engine(self._servers())):
+        if error is not None and not isinstance(error, ending.Preempted) and (cause := dead_engine(self._servers())):
             raise ending.RunEnded(f"{cause}{_REMEDY}") from error
 
     def _wait_for_loss(self) -> str | None:
@@ -141,17 +144,26 @@ def _listed(names: list[str]) -> str:
 
 def dead_engine(servers: Sequence[str]) -> str | None:
     """Which of vLLM's servers (``host:port``) has lost its engine, by its own word; None if none says so."""
+    if not servers:
+        return None
+    with ThreadPoolExecutor(min(MOST_ASKED, len(servers))) as pool:
+        for server, health in zip(servers, pool.map(_health, servers), strict=True):
+            if health == HTTPStatus.SERVICE_UNAVAILABLE:
+                return f"the engine of vLLM's server at {server} has died: the first lines from vLLMHttpServer say why"
+    return None
+
+
+def _health(server: str) -> int | None:
+    """The code that ``/health`` answers with; None for no answer in time: it is busy, or gone, which Ray knows."""
     # These are machines of the run, not what a proxy is for.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for server in servers:
-        try:
-            opener.open(f"http://{server}/health", timeout=LOOK_S).close()
-        except urllib.error.HTTPError as error:
-            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
-                return f"the engine of vLLM's server at {server} has died: the first lines from vLLMHttpServer say why"
-        except OSError:  # busy, or gone: Ray knows which
-            continue
-    return None
+    try:
+        with opener.open(f"http://{server}/health", timeout=LOOK_S) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

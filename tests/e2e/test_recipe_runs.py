@@ -124,8 +124,10 @@ def text_run(script_run, text_model, tmp_path_factory):
     records = [{"question": f"What is {i} + {i + 3}?", "answer": f"Add.\n#### {2 * i + 3}"} for i in range(16)]
     pq.write_table(pa.Table.from_pylist(records), source / "train-00000-of-00001.parquet")
     rows = preprocess("text_math.py", source, tmp_path_factory.mktemp("text_rows"))
+    filtered = ["algorithm.filter_groups.enable=true", "algorithm.filter_groups.metric=acc"]
     # As on a GPU: this model has a head of its own, which fused kernels read under FSDP2 (compat/verl_models.py).
-    return script_run("spark_7b.sh", text_model, rows, "actor_rollout_ref.model.use_fused_kernels=true")
+    fused = "actor_rollout_ref.model.use_fused_kernels=true"
+    return script_run("spark_7b.sh", text_model, rows, fused, *filtered)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +148,19 @@ def test_two_steps_with_all_objectives(request, which):
         assert metrics["spark/leaked_keys"] == 0
         assert metrics["actor/grad_norm"] > 0
         assert metrics["training/rollout_actor_probs_pearson_corr"] > 0.98
+
+
+def test_filtered_groups_teach_something_and_judges_come_with_them(text_run):
+    for step in (1, 2):
+        scores: dict[str, set[float]] = {}
+        parents = set()
+        for row in text_run.rollouts(step):
+            if row["role"] == "judge":
+                parents.add(row["parent"])
+            else:
+                scores.setdefault(row["uid"].split("_")[0], set()).add(row["score"])
+        assert len(scores) == 4 and all(len(each) == 2 for each in scores.values())
+        assert parents and parents <= scores.keys()
 
 
 def merge(run, target: Path) -> None:

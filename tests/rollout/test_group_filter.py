@@ -144,6 +144,14 @@ def test_judge_prompts_take_no_questions_place(queue):
     assert len(taken) == 2 + 3 and step.refills[0] == 1
 
 
+def test_a_step_that_finds_nothing_to_learn_from_says_so(queue, caplog):
+    """It goes on all the same, as verl's does."""
+    step = Scripted(queue, SparkReplayBuffer, [ALIKE] * 45 + [MIXED] * 8)
+    step.sample()
+    told = [record.message for record in caplog.records if "scored all alike" in record.message]
+    assert [message.split()[2] for message in told] == ["20", "40"] and "0 of 2 are kept" in told[0]
+
+
 def test_what_ends_soon_is_not_preferred(monkeypatch):
     """Of five that are kept, any two: uids decide, and these are random."""
     kept = set()
