@@ -23,7 +23,8 @@ from spark_verl.vocabulary import Objective, RowTag
 
 PACKAGE = Path(__file__).resolve().parents[2] / "spark_verl"
 WRITTEN = Path(__file__).with_name("metric_names.txt").read_text(encoding="utf-8").split()
-"""What real runs wrote: the quickstart, a run with self-reward, one that computes old log-probabilities."""
+"""What real runs wrote: the quickstart, one with self-reward, one that computes old log-probabilities, one that filters
+groups."""
 
 
 def of_functions() -> set[str]:
