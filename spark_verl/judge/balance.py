@@ -98,13 +98,14 @@ class BalanceController:
 
     # ------------------------------------------------------------------ planning
 
-    def plan(self, n_groups: int, step: int, of: int | None = None) -> list[Plan]:
+    def plan(self, n_groups: int, step: int, of: int | None = None, first: int = 0) -> list[Plan]:
         """The plans of a step's groups, in batch order.
 
         Args:
             n_groups: How many plans are wanted.
             step: Number of the step.
             of: Number of groups of a whole step, where these are not all of them.
+            first: Slot of the first of them.
         """
         shares = self.shares(of or n_groups)
         rng = random.Random(f"{self.config.seed}/plan/{step}")
@@ -117,7 +118,7 @@ class BalanceController:
                 for kind in ("wrong", "right")
                 for _ in range(self._count(f"reflection_{kind}", shares[f"reflection_{kind}_rate"]))
             )
-            plans[slot] = Plan(judge, reflection, slot)
+            plans[slot] = Plan(judge, reflection, first + slot)
         return [plans[slot] for slot in range(n_groups)]
 
     def _ask(self, shares: Mapping[str, float]) -> JudgeAsk:

@@ -74,7 +74,8 @@ class SparkTrainerColocateAsync(SparkTrainer):
 
     def _draw_plans(self, count: int) -> list[Plan]:
         # Questions are also submitted one by one, in the place of evicted ones.
-        return self.balance.plan(count, self.global_steps, of=self.config.data.train_batch_size)
+        whole = self.config.data.train_batch_size
+        return self.balance.plan(count, self.global_steps, of=whole, first=len(self._plans))
 
     def _outcome(self) -> StepOutcome:
         taken = self.replay_buffer.prompt_tags

@@ -170,7 +170,7 @@ class SparkTrainer(LastingTrainer):
     def _draw_plans(self, count: int) -> list[Plan]:
         """What as many groups, submitted together, are asked for; with group filtering they are not all of a step's."""
         whole = self.config.data.train_batch_size if self.replay_buffer.filter_groups_metric else None
-        return self.balance.plan(count, self.global_steps, of=whole)
+        return self.balance.plan(count, self.global_steps, of=whole, first=len(self._plans))
 
     def _ask_deferred(self) -> None:
         """Sample the judge prompts that the step before has deferred; not before they are registered as pending."""

@@ -200,3 +200,11 @@ def test_a_first_step_asks_for_the_configured_numbers(config, judge, reflection)
     asks = [ask for plan in plans for ask in plan.judge]
     assert sum(ask.pairwise for ask in asks) == pytest.approx(0.7 * judge, abs=1)
     assert sum(ask.right_first for ask in asks) == pytest.approx(0.35 * judge, abs=1)
+
+
+def test_groups_that_are_submitted_later_in_a_step_have_slots_of_their_own():
+    """Where data have no row index, the slot alone tells them apart."""
+    whole, parts = BalanceController(SparkConfig()), BalanceController(SparkConfig())
+    assert [plan.slot for plan in whole.plan(6, step=1)] == list(range(6))
+    slots = [plan.slot for first, count in ((0, 4), (4, 1), (5, 1)) for plan in parts.plan(count, 1, of=4, first=first)]
+    assert slots == list(range(6))

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import pytest
 from memory_queue import MemoryQueue
-from verl.trainer.ppo.v1 import replay_buffer
 
-from spark_verl.rollout import sampler
 from spark_verl.rollout.async_sampler import SparkReplayBufferAsync
 from spark_verl.rollout.sampler import step_outcome
 from spark_verl.rollout.tags import put_row, row_of
 from spark_verl.vocabulary import POLICY, LabelForm, Objective, RowTag, Source
 
 JUDGE = RowTag(Objective.POINTWISE, Source.ANSWER, LabelForm.YES_NO, "right", "a", True)
-
-
-@pytest.fixture
-def queue(monkeypatch) -> MemoryQueue:
-    queue = MemoryQueue()
-    monkeypatch.setattr(sampler, "tq", queue)
-    monkeypatch.setattr(replay_buffer, "tq", queue)
-    return queue
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ import pytest
 import torch
 from memory_queue import MemoryQueue
 from scripted_worker import RIGHT, WRONG, N, children, prompt
-from verl.trainer.ppo.v1 import replay_buffer
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from spark_verl.rollout import sampler
 from spark_verl.rollout.async_sampler import SparkReplayBufferAsync
 from spark_verl.rollout.sampler import SparkReplayBuffer
 from spark_verl.rollout.tags import put_row
@@ -17,14 +15,6 @@ from spark_verl.vocabulary import LabelForm, Objective, RowTag, Source
 
 MIXED, ALIKE = (1.0, 0.0), (1.0, 1.0)
 EVICTED, SURPLUS = "training/filter_groups/evicted_samples", "training/filter_groups/discarded_surplus_samples"
-
-
-@pytest.fixture
-def queue(monkeypatch) -> MemoryQueue:
-    queue = MemoryQueue()
-    monkeypatch.setattr(sampler, "tq", queue)
-    monkeypatch.setattr(replay_buffer, "tq", queue)
-    return queue
 
 
 def put(queue: MemoryQueue, uid: str, status: str, scores: tuple = (), parent: str | None = None) -> None:
@@ -90,13 +80,11 @@ class Scripted:
     ],
 )
 @pytest.mark.parametrize("inflight", [1, 2])
-def test_without_judge_prompts_it_is_verls(monkeypatch, script, inflight):
+def test_without_judge_prompts_it_is_verls(new_queue, script, inflight):
     """Same refills, evictions and number of rows; which of a surplus is kept, verl leaves to chance."""
     found = []
     for cls in (ReplayBuffer, SparkReplayBuffer):
-        queue = MemoryQueue()
-        monkeypatch.setattr(sampler, "tq", queue)
-        monkeypatch.setattr(replay_buffer, "tq", queue)
+        queue = new_queue()
         step = Scripted(queue, cls, script + [MIXED] * 8, max_inflight_gen_batches=inflight)
         taken, metrics = step.sample()
         metrics = {key: value for key, value in metrics.items() if "filter" in key}
@@ -152,13 +140,11 @@ def test_a_step_that_finds_nothing_to_learn_from_says_so(queue, caplog):
     assert [message.split()[2] for message in told] == ["20", "40"] and "0 of 2 are kept" in told[0]
 
 
-def test_what_ends_soon_is_not_preferred(monkeypatch):
+def test_what_ends_soon_is_not_preferred(new_queue):
     """Of five that are kept, any two: uids decide, and these are random."""
     kept = set()
     for names in (("e", "d", "c", "b", "a"), ("a", "b", "c", "d", "e")):
-        queue = MemoryQueue()
-        monkeypatch.setattr(sampler, "tq", queue)
-        monkeypatch.setattr(replay_buffer, "tq", queue)
+        queue = new_queue()
         step = Scripted(queue, SparkReplayBuffer, [])
         queue.tags["train"].clear()
         for uid in names:

@@ -6,24 +6,14 @@ from collections import Counter
 
 import pytest
 from memory_queue import MemoryQueue
-from verl.trainer.ppo.v1 import replay_buffer
 
 from spark_verl.judge import JudgeAsk, Plan, ReflectionAsk
-from spark_verl.rollout import sampler
 from spark_verl.rollout.requests import JudgeRequest
 from spark_verl.rollout.sampler import SparkReplayBuffer, step_outcome, transform_metrics
 from spark_verl.rollout.tags import GroupRecord, group_of, put_group, put_row, row_of
 from spark_verl.vocabulary import POLICY, LabelForm, Objective, Outcome, RowTag, Source
 
 JUDGE = RowTag(Objective.POINTWISE, Source.ANSWER, LabelForm.YES_NO, "right", "a", True)
-
-
-@pytest.fixture
-def queue(monkeypatch) -> MemoryQueue:
-    queue = MemoryQueue()
-    monkeypatch.setattr(sampler, "tq", queue)
-    monkeypatch.setattr(replay_buffer, "tq", queue)
-    return queue
 
 
 @pytest.fixture
