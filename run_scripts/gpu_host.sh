@@ -50,6 +50,20 @@ host_shared_memory() {
     fi
 }
 
+# host_bytecode INTERPRETER
+#
+# Images for containers often set PYTHONDONTWRITEBYTECODE, and what uv installs has no bytecode: then each of a run's ten
+# processes compiles the same ten thousand modules, on every run, which took an H100's host two minutes of five. Here
+# they are compiled once, into a folder of the user's; packages that have bytecode are left as they are.
+host_bytecode() {
+    local cache=${SPARK_CACHE-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/spark_verl}
+    [[ -n ${PYTHONDONTWRITEBYTECODE:-} && -n $cache ]] || return 0
+    "$1" -c 'import os, sys, importlib.util as u; s = u.find_spec("torch"); sys.exit(not (s and os.path.isfile(s.cached)))' 2>/dev/null &&
+        return 0
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX=${PYTHONPYCACHEPREFIX:-$cache/bytecode}
+}
+
 # Prints what flash-attn is compiled for: the families of the GPUs at hand, such as "80;90".
 host_architectures() {
     local capability found=""

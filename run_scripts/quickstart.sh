@@ -33,7 +33,11 @@ say() { printf '\n\033[1m[%4ds] %s\033[0m\n' "$SECONDS" "$*"; }
 say "1/5 environment"
 case "$DEVICE" in
     cpu) source run_scripts/setup_env.sh; RECIPE=quickstart ;;
-    gpu) SPARK_PYTHON=${SPARK_PYTHON:-python3}; RECIPE=quickstart_gpu ;;
+    gpu)
+        SPARK_PYTHON=${SPARK_PYTHON:-python3} RECIPE=quickstart_gpu
+        source run_scripts/gpu_host.sh
+        host_bytecode "$SPARK_PYTHON"
+        ;;
     *) echo "DEVICE must be cpu or gpu, got $DEVICE" >&2; exit 2 ;;
 esac
 "$SPARK_PYTHON" -c 'import spark_verl' 2>/dev/null || {

@@ -28,7 +28,7 @@ OPTIONS=(${GPUS:+--num-gpus "$GPUS"} ${RAY_OPTIONS:-} --disable-usage-stats)
     echo "spark_verl is not installed for ${SPARK_PYTHON:-python3} on this node: bash run_scripts/setup_gpu.sh" >&2
     exit 2
 }
-[[ ${1:-} == stop ]] || host_shared_memory "${GPUS:-}"
+[[ ${1:-} == stop ]] || { host_shared_memory "${GPUS:-}"; host_bytecode "${SPARK_PYTHON:-python3}"; }
 case "${1:-}" in
     head) "${RAY[@]}" start --head --port "$PORT" "${OPTIONS[@]}" ;;
     worker) "${RAY[@]}" start --address "${2:?usage: start_ray.sh worker HEAD_ADDRESS}:$PORT" "${OPTIONS[@]}" ;;

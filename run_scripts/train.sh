@@ -56,6 +56,7 @@ override trainer.default_local_dir OUTPUT_DIR
 if [[ $DEVICE == gpu && ${DRY_RUN:-} != 1 ]]; then
     source "$ROOT/run_scripts/gpu_host.sh"
     host_shared_memory "${N_GPUS_PER_NODE:-}"
+    host_bytecode "$SPARK_PYTHON"
 fi
 
 set -x

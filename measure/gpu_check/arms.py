@@ -9,6 +9,8 @@ ipc      spark, with weights sent to the engine in small buckets: what is larger
          are larger than the usual one, goes by a handle of its own
 barrier  spark, but no judge prompt starts before the last rollout has ended
 policy   the questions alone
+next     spark, with judge prompts about the step before (``spark.judge_step=next``)
+async    spark, with a step that takes what is ready (``trainer.v1.trainer_mode=spark_colocate_async``)
 =======  ====================================================================================================
 
 Answers are as long as a log-normal distribution says, the same for all arms; half of them are right (``schedules.py``).
@@ -16,6 +18,7 @@ Answers are as long as a log-normal distribution says, the same for all arms; ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +29,12 @@ from spark_verl.compat.bootstrap import MODEL_FIXES
 
 SPARK, VERL = "spark_verl.main", "verl.trainer.main_ppo"
 RECIPE = "spark_vl_7b"
-NAMES = ("spark", "verl", "ipc", "barrier", "policy")
+NAMES = ("spark", "verl", "ipc", "barrier", "policy", "next", "async")
 """In the order in which they are run: what says most comes first."""
+USUAL = NAMES[:2]
+"""Those that are run where none are named: the goals are about these."""
+START_UP_S = 200
+"""Until an arm of full size samples its first token, on an H100's host; with less time left it is left out."""
 SIGMA = 0.8
 """Standard deviation of the logarithm of a response's length."""
 LOOPS = """\
@@ -54,13 +61,11 @@ class Arm(NamedTuple):
         module: What Python runs.
         overrides: Hydra overrides of the recipe.
         steps: How many it trains.
-        seconds: How long it takes on an H100, as far as one can tell beforehand; with less time left it is left out.
     """
 
     module: str
     overrides: tuple[str, ...]
     steps: int
-    seconds: int
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ class Arm(NamedTuple):
         return ("-m", self.module, *recipe, f"trainer.total_training_steps={self.steps}", *self.overrides)
 
 
-def arms(size: Size, folder: Path, device: str, steps: int) -> dict[str, Arm]:
+def arms(size: Size, folder: Path, device: str, steps: int, overrides: Sequence[str] = ()) -> dict[str, Arm]:
     """The arms by name.
 
     Args:
@@ -77,6 +82,7 @@ def arms(size: Size, folder: Path, device: str, steps: int) -> dict[str, Arm]:
         folder: Of the check; with ``model``, ``data`` and ``loops.yaml``.
         device: ``gpu`` or ``cpu``.
         steps: Per run.
+        overrides: Hydra overrides of every run.
     """
     batch, loop = "data.train_batch_size", "actor_rollout_ref.rollout.agent.default_agent_loop"
     mini, bucket = "actor_rollout_ref.actor.ppo_mini_batch_size", "checkpoint_engine.update_weights_bucket_megabytes"
@@ -108,14 +114,17 @@ def arms(size: Size, folder: Path, device: str, steps: int) -> dict[str, Arm]:
         f"actor_rollout_ref.model.external_lib={MODEL_FIXES}",
     )
     barrier = "actor_rollout_ref.rollout.agent.agent_loop_manager_class=schedules.BarrierManager"
-    return {
-        "spark": Arm(SPARK, questions, steps, 110),
-        "verl": Arm(VERL, verl, steps, 90),
+    found = {
+        "spark": Arm(SPARK, questions, steps),
+        "verl": Arm(VERL, verl, steps),
         # Two: the second is sampled with weights that have travelled this way.
-        "ipc": Arm(SPARK, (*questions, f"actor_rollout_ref.rollout.{bucket}=256"), min(steps, 2), 80),
-        "barrier": Arm(SPARK, (*questions, barrier), steps, 90),
-        "policy": Arm(SPARK, (*questions, "spark.enable=false"), steps, 80),
+        "ipc": Arm(SPARK, (*questions, f"actor_rollout_ref.rollout.{bucket}=256"), min(steps, 2)),
+        "barrier": Arm(SPARK, (*questions, barrier), steps),
+        "policy": Arm(SPARK, (*questions, "spark.enable=false"), steps),
+        "next": Arm(SPARK, (*questions, "spark.judge_step=next"), steps),
+        "async": Arm(SPARK, (*questions, "trainer.v1.trainer_mode=spark_colocate_async"), steps),
     }
+    return {name: arm._replace(overrides=(*arm.overrides, *overrides)) for name, arm in found.items()}
 
 
 def sequences(size: Size) -> int:

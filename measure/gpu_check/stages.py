@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -14,6 +17,8 @@ from gpu_check.arms import SIGMA
 from gpu_check.sizes import Size
 from spark_verl.compat import bootstrap
 
+PAUSE_S = 2.0
+"""Between two looks at how far a stage is."""
 TAIL = 15
 """Lines of a failed stage's log that are shown."""
 
@@ -55,13 +60,21 @@ class Stages:
         self.failed[name] = reason
         self.say(f"{name}: {reason}")
 
-    def run(self, name: str, command: list[str], expected_s: float = 0, **variables: str) -> bool:
+    def run(
+        self,
+        name: str,
+        command: list[str],
+        expected_s: float = 0,
+        progress: Callable[[], str] = str,
+        **variables: str,
+    ) -> bool:
         """Run a stage; whether it ended well.
 
         Args:
             name: Of the stage and its log.
             command: What to run.
             expected_s: With less time left it is not started.
+            progress: How far it is, in words; said when they have changed.
             variables: Of its environment.
         """
         began, log = time.monotonic(), self.log(name)
@@ -74,7 +87,7 @@ class Stages:
                 command, env={**self._environment, **variables}, stdout=file, stderr=subprocess.STDOUT
             )
             try:
-                process.wait(timeout=left)
+                self._wait(process, math.inf if left is None else left, progress)
                 reason = f"exit code {process.returncode}" if process.returncode else ""
             except subprocess.TimeoutExpired:
                 reason = "did not end in time"
@@ -86,6 +99,17 @@ class Stages:
         else:
             self.say(f"{name}: done in {time.monotonic() - began:.0f} s")
         return not reason
+
+    def _wait(self, process: subprocess.Popen, left: float, progress: Callable[[], str]) -> None:
+        end, said = time.monotonic() + left, progress()
+        while (now := time.monotonic()) < end:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=min(PAUSE_S, end - now))
+                return
+            if (text := progress()) != said:
+                said = text
+                self.say(text)
+        raise subprocess.TimeoutExpired(process.args, left)
 
     def log(self, name: str) -> Path:
         """Where a stage's output goes."""

@@ -24,7 +24,9 @@ esac
 """
 # Notes what it is asked to run; $NO names a check that it fails.
 PYTHON = """#!/bin/sh
-for variable in FLASH_ATTN_CUDA_ARCHS MAX_JOBS; do eval "echo $variable=\\$$variable" >> "$NOTES"; done
+for variable in FLASH_ATTN_CUDA_ARCHS MAX_JOBS PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX; do
+    eval "echo $variable=\\$$variable" >> "$NOTES"
+done
 echo "$@" >> "$NOTES"
 case "$2" in *"${NO:-nothing}"*) exit 1 ;; esac
 """
@@ -200,6 +202,37 @@ def test_the_check_runs_on_one_gpu_of_many(machine: Machine) -> None:
     done = machine.run("gpu_check.sh", "--steps", "2")
     assert done.returncode == 0 and "note: /dev/shm" in done.stderr
     assert "-m gpu_check --steps 2" in machine.noted
+
+
+CHOSEN = "/somewhere"
+BYTECODE = {
+    "missing, and none is to be written": ({"NO": ".cached", "PYTHONDONTWRITEBYTECODE": "1"}, "", "/cache/bytecode"),
+    "missing, with a place for it": (
+        {"NO": ".cached", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": CHOSEN},
+        "",
+        CHOSEN,
+    ),
+    "there, and none is to be written": ({"PYTHONDONTWRITEBYTECODE": "1"}, "1", ""),
+    "missing, and written where it is looked for": ({"NO": ".cached"}, "", ""),
+    "missing, and nothing is to be kept": (
+        {"NO": ".cached", "PYTHONDONTWRITEBYTECODE": "1", "SPARK_CACHE": ""},
+        "1",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "argument"), [("start_ray.sh", "head"), ("train.sh", "spark_7b"), ("gpu_check.sh", "--steps=2")]
+)
+@pytest.mark.parametrize(("variables", "unwritten", "folder"), BYTECODE.values(), ids=BYTECODE)
+def test_a_runs_processes_do_not_all_compile_the_same_modules(
+    machine: Machine, script: str, argument: str, variables: dict[str, str], unwritten: str, folder: str
+) -> None:
+    done = machine.run(script, argument, **{"SPARK_CACHE": "/cache", **variables})
+    assert done.returncode == 0, done.stderr
+    seen = dict(line.split("=", 1) for line in machine.noted.splitlines() if line.startswith("PYTHON"))
+    assert seen == {"PYTHONDONTWRITEBYTECODE": unwritten, "PYTHONPYCACHEPREFIX": folder}
 
 
 @pytest.mark.parametrize(

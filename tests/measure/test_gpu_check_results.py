@@ -65,7 +65,7 @@ ACCURATE = {f"{name}_after": 0.95 for name in results.ON_CPU}
 WRONG = {
     "a slower step": ({"spark": {2: spark_step(10.3)}, "verl": {2: step(10.2)}}, "at equal sequences"),
     "fewer sequences in the same time": (
-        {"spark": {2: spark_step(judged=100)}, "verl": {2: step()}},
+        {"spark": {2: spark_step(judged=PLANNED / 4)}, "verl": {2: step()}},
         "equal sequences",
     ),
     "fewer tokens per second": (
@@ -194,7 +194,7 @@ def run_arm(
     run = stages(tmp_path)
     found = results.Findings(sizes.TINY, run.failed)
     monkeypatch.setattr(Arm, "command", ("-c", script))
-    program.train(run, tmp_path, "spark", Arm(SPARK, (), steps, 0), found)
+    program.train(run, tmp_path, "spark", Arm(SPARK, (), steps), found)
     return run, found
 
 
@@ -211,14 +211,46 @@ def test_an_arm_gives_its_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not run.failed and sorted(found.steps["spark"]) == [1, 2]
 
 
-@pytest.mark.parametrize(("script", "steps", "reason"), [(WRITE, 4, "2 of 4 steps"), ("pass", 2, "0 of 2 steps")])
-def test_an_arm_that_ends_well_without_its_steps_has_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, steps: int, reason: str
+SHORT = {
+    "fewer steps than it should": (WRITE, 4, "2 of 4 steps", [1, 2]),
+    "none at all": ("pass", 2, "0 of 2 steps", []),
+    "an end before its end": (WRITE + "raise SystemExit(3)", 4, "exit code 3", [1, 2]),
+}
+
+
+@pytest.mark.parametrize(("script", "steps", "reason", "measured"), SHORT.values(), ids=SHORT)
+def test_an_arm_without_all_its_steps_has_failed_and_shows_those_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, steps: int, reason: str, measured: list[int]
 ) -> None:
     # What an earlier check has left must not be taken for this one's.
     (tmp_path / "spark.jsonl").write_text(json.dumps({"step": 1, "data": {"timing_s/step": 1.0}}) + "\n")
     run, found = run_arm(tmp_path, monkeypatch, script, steps)
-    assert reason in run.failed["spark"] and not found.steps
+    assert reason in run.failed["spark"] and list(found.steps.get("spark", {})) == measured
+
+
+def test_a_long_stage_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("gpu_check.stages.PAUSE_S", 0.05)
+    wait = "\nwhile not os.path.exists(os.environ['VERL_FILE_LOGGER_PATH'] + '.seen'): pass"
+    run, found = stages(tmp_path), results.Findings(sizes.TINY, {})
+    monkeypatch.setattr(Arm, "command", ("-c", WRITE + wait))
+    say = Stages.say
+
+    def said(self: Stages, text: str) -> None:
+        say(self, text)
+        if "2 of 2 steps" in text:
+            (tmp_path / "spark.jsonl.seen").touch()
+
+    monkeypatch.setattr(Stages, "say", said)
+    program.train(run, tmp_path, "spark", Arm(SPARK, (), 2), found)
+    assert "spark: 2 of 2 steps" in capsys.readouterr().out and not run.failed
+
+
+def test_nothing_is_compared_with_an_arm_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, found = run_arm(tmp_path, monkeypatch, "raise SystemExit(3)")
+    program.train(run, tmp_path, "verl", Arm(SPARK, (), 2), found)
+    assert run.failed["verl"] == "left out: spark failed" and not run.log("verl").exists()
 
 
 # ---------------------------------------------------------------------------------------------------------------- GPU
