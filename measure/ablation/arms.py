@@ -139,5 +139,15 @@ SELF_REWARDED = tuple(
 )
 """What the model's own judgement brings where few questions have a label (``spark.self_reward``)."""
 
-ARMS = {arm.name: arm for arm in (*RECYCLED, *SELF_REWARDED)}
+SCHEDULED = (
+    Arm("spark_next", "everything, judge prompts about the step before", (*_judge(1.5, 0.5), "spark.judge_step=next")),
+    Arm(
+        "spark_async",
+        "everything, rows that are ready, begun with older weights",
+        (*_judge(1.5, 0.5), "trainer.v1.trainer_mode=spark_colocate_async"),
+    ),
+)
+"""What it costs that no step waits for its judge prompts, or for its slowest response: beside ``spark``."""
+
+ARMS = {arm.name: arm for arm in (*RECYCLED, *SELF_REWARDED, *SCHEDULED)}
 """Every arm by its name."""
