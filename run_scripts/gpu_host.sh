@@ -58,7 +58,7 @@ host_shared_memory() {
 host_bytecode() {
     local cache=${SPARK_CACHE-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/spark_verl}
     [[ -n ${PYTHONDONTWRITEBYTECODE:-} && -n $cache ]] || return 0
-    "$1" -c 'import os, sys, importlib.util as u; s = u.find_spec("torch"); sys.exit(not (s and os.path.isfile(s.cached)))' 2>/dev/null &&
+    "$1" -c 'import os, sys, importlib.util as u; s = u.find_spec("torch"); sys.exit(not (s and os.path.isfile(s.cached)))' &>/dev/null &&
         return 0
     unset PYTHONDONTWRITEBYTECODE
     export PYTHONPYCACHEPREFIX=${PYTHONPYCACHEPREFIX:-$cache/bytecode}

@@ -23,8 +23,6 @@ from spark_verl.runs.metrics import read_metrics
 ROOT = Path(__file__).resolve().parents[2]
 STALL_S = 900
 """A run of which nothing was heard for so long hangs. How long it takes in all says something about the machine."""
-
-
 STARTED: list[subprocess.Popen] = []
 """Every run that was started since the last look."""
 
@@ -118,6 +116,19 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, folder: P
         time.sleep(0.5)
 
 
+def merge(run: Run, target: Path) -> None:
+    """Make a Hugging Face folder of a run's last checkpoint, as its owner would."""
+    done = subprocess.run(
+        ["bash", str(ROOT / "run_scripts" / "merge_checkpoint.sh"), str(run.folder / "checkpoints"), str(target)],
+        env={**os.environ, "DEVICE": "cpu", "SPARK_PYTHON": sys.executable},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=3000,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+
+
 @pytest.fixture(scope="module")
 def monkeypatch_module():
     """pytest's monkeypatch for a whole module."""
@@ -128,7 +139,7 @@ def monkeypatch_module():
 @pytest.fixture(scope="session")
 def runner() -> SimpleNamespace:
     """The functions above, for tests that make runs of their own."""
-    functions = (start, start_script, finish, kill_all, wait_for, wait_for_steps, member, lose)
+    functions = (start, start_script, finish, kill_all, wait_for, wait_for_steps, member, lose, merge)
     return SimpleNamespace(**{function.__name__: function for function in functions})
 
 

@@ -214,3 +214,21 @@ print("LOADED")
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=3000, env=environment)
     assert "LOADED" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_a_merged_checkpoint_has_the_trained_weights(spark_run, tmp_path, runner):
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    runner.merge(spark_run, tmp_path / "merged")
+    # The training process itself wrote a Hugging Face folder as well: both must hold the same weights.
+    exported = spark_run.folder / "checkpoints" / "global_step_3" / "actor" / "huggingface"
+    merged, direct = (
+        AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32).state_dict()
+        for path in (tmp_path / "merged", exported)
+    )
+    assert merged.keys() == direct.keys()
+    for name, weights in merged.items():
+        # verl's merger writes bf16.
+        assert torch.equal(weights, direct[name]) or torch.allclose(weights, direct[name], rtol=2**-8, atol=1e-6), name
+    AutoProcessor.from_pretrained(tmp_path / "merged")

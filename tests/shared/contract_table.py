@@ -321,6 +321,8 @@ CONTRACT = [
     ("verl.experimental.reward_loop.reward_manager.base", "RewardManagerBase.run_single", "self data"),
     ("verl.utils.reward_score", "default_compute_score", EXISTS),
     # TransferQueue
+    # config/platform/gpu.yaml sets it: how large an answer may be before a warning.
+    ("transfer_queue.utils.common", "TQ_STORAGE_LARGE_PAYLOAD_MB", EXISTS),
     ("transfer_queue", "init", "conf"),
     ("transfer_queue", "close", ""),
     ("transfer_queue", "KVBatchMeta.reorder", EXISTS),
