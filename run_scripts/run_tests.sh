@@ -27,7 +27,7 @@ SPARK_TEST_FOLDER=$(mktemp -d)
 export SPARK_TEST_FOLDER
 trap 'rm -rf "$SPARK_TEST_FOLDER"' EXIT
 
-# A process per core for the small tests. Two runs with Ray at a time: for most of its start-up a run keeps one core busy.
+# A process per core for the small tests; what starts Ray uses all cores itself and runs alone.
 "$SPARK_PYTHON" -m pytest --durations=15 -m "not slow" -n 2 --dist loadfile tests || STATUS=$?
-"$SPARK_PYTHON" -m pytest --durations=15 -m slow -n 2 --dist loadgroup tests || STATUS=$?
+"$SPARK_PYTHON" -m pytest --durations=15 -m slow tests || STATUS=$?
 exit "$STATUS"

@@ -29,21 +29,6 @@ def run_program(*command: str, timeout: float = 1800) -> None:
     assert done.returncode == 0, f"{command} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
-RUNS = ("resumed", "unbroken", "spark_run", "lora_run", "text_run", "qwen3_vl_run")
-"""Fixtures that are runs of minutes and not a module's own: all tests of one of them are for the same process."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which slow tests belong together, where ``--dist loadgroup`` deals them out to several processes."""
-    for item in items:
-        if item.get_closest_marker("slow"):
-            parameters = getattr(getattr(item, "callspec", None), "params", {})
-            asked = [*getattr(item, "fixturenames", ()), *parameters.values()]
-            shared = next((run for run in RUNS if run in asked), Path(item.path).stem)
-            # A resumed run is compared with the unbroken one.
-            item.add_marker(pytest.mark.xdist_group({"unbroken": "resumed"}.get(shared, shared)))
-
-
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> str:
     """The digits model after a short warm start: the right architecture and formats, little skill needed.
