@@ -31,8 +31,6 @@ from gpu_check.sizes import SIZES
 from gpu_check.stages import Stages
 from spark_verl.runs.metrics import Steps, read_metrics
 
-QUICKSTART_S = 240
-"""What it takes on an H100, as far as one can tell beforehand."""
 ON_CPU_SEED = 1
 """One of the seeds whose accuracies on a CPU are known (``results.ON_CPU``)."""
 PYTHON = sys.executable
@@ -107,7 +105,7 @@ def check(arguments: argparse.Namespace) -> bool:
         if arguments.quickstart:
             script = ["bash", str(ROOT / "run_scripts" / "quickstart.sh")]
             where = {"DEVICE": arguments.device, "OUTPUT_DIR": f"{folder}/quickstart", "SPARK_PYTHON": PYTHON}
-            if stages.run("quickstart", script, QUICKSTART_S, SEED=str(ON_CPU_SEED), **where):
+            if stages.run("quickstart", script, START_UP_S, SEED=str(ON_CPU_SEED), **where):
                 summary = (folder / "quickstart" / "summary.json").read_text(encoding="utf-8")
                 found.quickstart = json.loads(summary)
     found.peak_mib = peak_mib(memory)

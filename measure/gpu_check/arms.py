@@ -34,7 +34,8 @@ NAMES = ("spark", "verl", "ipc", "barrier", "policy", "next", "async")
 USUAL = NAMES[:2]
 """Those that are run where none are named: the goals are about these."""
 START_UP_S = 200
-"""Until an arm of full size samples its first token, on an H100's host; with less time left it is left out."""
+"""Less than an H100's host needs to start a run (330 s to the first token without bytecode; with it, not there after
+165 s): with less time left none is begun."""
 SIGMA = 0.8
 """Standard deviation of the logarithm of a response's length."""
 LOOPS = """\

@@ -84,6 +84,10 @@ class Findings:
         """The figures of each arm: :data:`COLUMNS` and :data:`WORST`."""
         return {name: _figures(steps, self._sequences(name)) for name, steps in self.steps.items() if steps}
 
+    def whole(self) -> dict[str, Figures]:
+        """Those of arms that have run to their end: what an unfinished one has measured is compared with nothing."""
+        return {name: figures for name, figures in self.figures().items() if name not in self.failed}
+
     def _sequences(self, arm: str) -> int:
         return sequences(self.size) // (2 if arm == "policy" else 1)
 
@@ -122,7 +126,7 @@ def goals(found: Findings) -> list[Goal]:
     for case, errors in found.installation.get("attention", {}).items():
         listed.append(_limit(f"attention of {case}: relative error", max(errors.values()), "at most", KERNEL_ERROR))
     figures = found.figures()
-    spark, verl = figures.get("spark"), figures.get("verl")
+    spark, verl = (found.whole().get(arm) for arm in ("spark", "verl"))
     if found.size.timed and spark and verl:
         tokens = spark["tokens/s"] / verl["tokens/s"]
         each = [one["timing_s/step"] / one["sequences"] for one in (spark, verl)]
@@ -168,7 +172,7 @@ def report(found: Findings, about: str) -> str:
             cells = [f"{one[key]:.4g}" if key in one else "–" for one in figures.values()]
             lines.append(f"| {text} | " + " | ".join(cells) + " |")
         lines.append("")
-    if found.size.timed and (hidden := hidden_share(figures)) is not None:
+    if found.size.timed and (hidden := hidden_share(found.whole())) is not None:
         lines.append(f"- judge sampling hidden behind the questions': {hidden:.0%}")
     if found.peak_mib is not None:
         lines.append(f"- most memory in use on the GPU: {found.peak_mib / 1024:.1f} GiB")

@@ -253,6 +253,14 @@ def test_nothing_is_compared_with_an_arm_that_failed(tmp_path: Path, monkeypatch
     assert run.failed["verl"] == "left out: spark failed" and not run.log("verl").exists()
 
 
+def test_what_an_unfinished_arm_measured_is_shown_and_not_compared() -> None:
+    found = findings(failed={"verl": "did not end in time"})
+    names = [goal.name for goal in results.goals(found)]
+    assert "verl" in names and "verl: sampler-actor correlation, lowest" in names
+    assert not any("by verl's" in name or "those of verl's" in name for name in names)
+    assert "| step, s | 10 | 10.2 | 10 |" in results.report(found, "a GPU") and not results.passed(found)
+
+
 # ---------------------------------------------------------------------------------------------------------------- GPU
 
 NVIDIA_SMI = """#!/bin/sh
