@@ -21,6 +21,8 @@ PAUSE_S = 2.0
 """Between two looks at how far a stage is."""
 TAIL = 15
 """Lines of a failed stage's log that are shown."""
+GRACE_S = 15.0
+"""For a stage to end what it has started by itself."""
 
 
 class Stages:
@@ -126,7 +128,7 @@ def end(process: subprocess.Popen) -> None:
         return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=GRACE_S)
     for member in alive:
         member.kill()
     process.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from gpu_check import __main__ as program
 from gpu_check import gpu, results, sizes
 from gpu_check.arms import SPARK, Arm, sequences
-from gpu_check.stages import Stages
+from gpu_check.stages import Stages, end
 
 PLANNED = sequences(sizes.FULL)
 
@@ -172,15 +173,25 @@ def test_a_stage_without_time_is_left_out(tmp_path: Path) -> None:
     assert not run.log("late").exists()
 
 
-def test_a_stage_that_takes_too_long_ends_with_all_that_it_started(tmp_path: Path) -> None:
-    child = "import time; time.sleep(3600)"
-    parent = (
-        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid, flush=True); {child}"
-    )
-    run = stages(tmp_path, limit=30.0)
-    assert not run.run("endless", [sys.executable, "-c", parent])
+ENDLESS = "import time; time.sleep(3600)"
+
+
+def test_a_stage_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    run = stages(tmp_path, limit=1.0)
+    assert not run.run("endless", [sys.executable, "-c", ENDLESS])
     assert "did not end in time" in run.failed["endless"]
-    pid = int(run.output("endless"))
+
+
+def test_a_stage_ends_with_all_that_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_check.stages.GRACE_S", 0.5)
+    start_another = f"print(subprocess.Popen([sys.executable, '-c', {ENDLESS!r}]).pid, flush=True)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; {start_another}; {ENDLESS}"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.stdout.close()
+    end(process)
     # It is no child of ours: init, or whoever reaps here, may take a moment.
     with contextlib.suppress(psutil.NoSuchProcess):
         while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
