@@ -51,6 +51,23 @@ def test_users_environment_wins_except_for_the_platform(monkeypatch):
     assert environment["VERL_PLATFORM"] == "cpu"
 
 
+PRIORITY = """
+import os, ray
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+print(ray.get(ray.remote(lambda: os.nice(0)).remote()))
+"""
+
+
+@pytest.mark.slow
+def test_rays_workers_have_the_runs_own_priority():
+    environment = os.environ | bootstrap.cpu_environment() | {"RAY_ADDRESS": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", PRIORITY], env=environment, capture_output=True, text=True, timeout=1500
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout.split()[-1]) == os.nice(0)
+
+
 @pytest.mark.parametrize("device", ["cuda", "npu"])
 def test_other_devices_are_left_alone(monkeypatch, device):
     monkeypatch.delenv("VERL_PLATFORM", raising=False)
