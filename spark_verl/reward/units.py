@@ -183,7 +183,8 @@ def read_unit(text: str) -> Unit | None:
     One bare letter counts only after a space ("5 m"): "5m" may be algebra, while "5m^2" and "5m/s" hardly are.
     """
     words = text.strip().rstrip(".")
-    if not re.fullmatch(rf"(?:{_TOKEN.pattern})+\s*", words) or words[0] in "^/*.,-":
+    # Nothing but tokens. One pattern that repeats them would try every way to cut a long word in pieces.
+    if not words or _TOKEN.sub("", words).strip() or words[0] in "^/*.,-":
         return None
     first = _TOKEN.match(words)
     name = first["word"] if first else None
