@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from spark_verl.reward.certainty import one_to_one
 from spark_verl.reward.intervals import Intervals, intersection, read_intervals, solution, union
 from spark_verl.reward.names import is_left_side, left_side
 from spark_verl.reward.points import proportional
@@ -131,7 +132,7 @@ def read_relations(text: str) -> Relations | None:
     chains = []
     for part in _split(text, _SEPARATOR):
         sides = tuple(side.strip() for side in _split(part, _SIGN))
-        signs = tuple(sign for sign in _signs(part))
+        signs = tuple(match[0] for match in _outside(part, _SIGN))
         if not all(sides):
             return None
         chains.append((sides, signs))
@@ -166,28 +167,13 @@ def _split(text: str, pattern: re.Pattern[str]) -> list[str]:
     return [part for part in parts if part.strip()] if pattern is _SEPARATOR else parts
 
 
-def _signs(text: str) -> list[str]:
-    return [match[0] for match in _outside(text, _SIGN)]
-
-
 def same_statements(a: list[Atom], b: list[Atom]) -> bool | None:
     """Whether two collections of statements are one, in any order, each turned round or multiplied as it may be.
 
     Returns:
         None where only algebra can tell.
     """
-    if len(a) != len(b):
-        return False
-    remaining, undecided = list(b), False
-    for one in a:
-        results = [_same_statement(one, other) for other in remaining]
-        if True in results:
-            remaining.pop(results.index(True))
-        elif None in results:
-            undecided = True
-        else:
-            return False
-    return None if undecided else True
+    return one_to_one(b, a, lambda other, one: _same_statement(one, other))
 
 
 def _same_statement(a: Atom, b: Atom) -> bool | None:

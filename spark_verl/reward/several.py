@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from spark_verl.reward.certainty import all_of, any_of, one_to_one
 from spark_verl.reward.intervals import read_intervals, same_intervals
 from spark_verl.reward.points import constant, same_function
 from spark_verl.reward.relations import Relations, same_statements
-from spark_verl.reward.rules import all_equal, all_of, any_of, equal, rule
+from spark_verl.reward.rules import all_equal, equal, rule
 from spark_verl.reward.values import Kind, Sequence, Value, read
 
 _FUNCTION_OF_X = re.compile(r"[fgh]\(x\)")
@@ -90,16 +91,7 @@ def _same_items(a: Sequence, t: Sequence, tolerance: float | None) -> bool | Non
     if as_sets:
         found = [[equal(x, y, tolerance) for x in a.items] for y in t.items]
         return all_of(any_of(row) for row in (*found, *zip(*found, strict=True)))
-    remaining, undecided = list(a.items), False
-    for wanted in t.items:
-        results = [equal(item, wanted, tolerance) for item in remaining]
-        if True in results:
-            remaining.pop(results.index(True))
-        elif None in results:
-            undecided = True
-        else:
-            return False
-    return None if undecided else True
+    return one_to_one(a.items, t.items, lambda item, wanted: equal(item, wanted, tolerance))
 
 
 # -- equations and inequalities ----------------------------------------------------------------------------------------
