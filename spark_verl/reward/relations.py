@@ -12,7 +12,7 @@ from spark_verl.reward.certainty import one_to_one
 from spark_verl.reward.intervals import Intervals, intersection, read_intervals, solution, union
 from spark_verl.reward.names import is_left_side, left_side
 from spark_verl.reward.points import proportional
-from spark_verl.reward.text import squash
+from spark_verl.reward.text import THOUSANDS, depths, squash
 
 _SIGN = re.compile(
     r"\\(?:le|ge|ne|in|notin|approx|equiv|cong|sim|parallel|perp|subset|supset)(?![A-Za-z])|[<>]|(?<![<>!=:\\])=(?!=)"
@@ -26,7 +26,6 @@ _BUILDER = re.compile(r"\\?\{ ?([a-z]) ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?(.*?)\\?
 _ADJOINING = re.compile(r"(?<=[\d)}]) (?=[A-Za-z](?:_\{\w+\})?'? ?=)")
 _ORDER = ("<", ">", "\\le", "\\ge", "\\ne")
 _MAX_STATEMENTS = 16
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 @dataclass(frozen=True)
@@ -150,12 +149,9 @@ def _inside(text: str) -> str | None:
 
 def _outside(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
     """Matches outside brackets."""
-    depths, depth = [], 0
-    for char in text:
-        depth += (char in "([{") - (char in ")]}")
-        depths.append(depth)
-    thousands = {match.start() for match in _THOUSANDS.finditer(text)}
-    return [m for m in pattern.finditer(text) if depths[m.start()] == 0 and m.start() not in thousands]
+    depth = depths(text)
+    thousands = {match.start() for match in THOUSANDS.finditer(text)}
+    return [m for m in pattern.finditer(text) if depth[m.start()] == 0 and m.start() not in thousands]
 
 
 def _split(text: str, pattern: re.Pattern[str]) -> list[str]:

@@ -47,5 +47,5 @@ def rule(answers: str, truths: str, *, swapped: bool = False) -> Callable[[Rule]
 
 
 def all_equal(a: tuple[Value, ...], t: tuple[Value, ...], tolerance: float | None) -> bool | None:
-    """Whether all values are equal one by one."""
-    return all_of(equal(x, y, tolerance) for x, y in zip(a, t, strict=True))
+    """Whether there are as many values here as there, equal one by one."""
+    return len(a) == len(t) and all_of(equal(x, y, tolerance) for x, y in zip(a, t, strict=True))

@@ -39,11 +39,8 @@ def _vectors(answer: Value, truth: Value, tolerance: float | None) -> bool | Non
     rows = matrix.content
     if other.content.form not in ("(", "[") or not (len(rows) == 1 or all(len(row) == 1 for row in rows)):
         return False
-    entries: tuple[Value, ...] = sum(rows, ())
-    if len(entries) != len(other.content.items):
-        return False
-    pair = (entries, other.content.items) if matrix is answer else (other.content.items, entries)
-    return all_equal(*pair, tolerance)
+    a, t = (sum(rows, ()) if value is matrix else value.content.items for value in (answer, truth))
+    return all_equal(a, t, tolerance)
 
 
 @rule("matrix", "expression", swapped=True)
@@ -60,7 +57,7 @@ def _sequences(answer: Value, truth: Value, tolerance: float | None) -> bool | N
     if a.ordered and t.ordered and a.form != t.form:
         return False  # what is open on one side is closed on the other
     if a.ordered or t.ordered or (a.form == t.form == "" and (_in_order(t) or _counts(t) and not _counts(a))):
-        return len(a.items) == len(t.items) and all_equal(a.items, t.items, tolerance)
+        return all_equal(a.items, t.items, tolerance)
     return _same_items(a, t, tolerance)
 
 

@@ -188,15 +188,12 @@ def read_unit(text: str) -> Unit | None:
     # Nothing but tokens. One pattern that repeats them would try every way to cut a long word in pieces.
     if not words or _TOKEN.sub("", words).strip() or words[0] in "^/*.,-":
         return None
-    first = _TOKEN.match(words)
-    name = first["word"] if first else None
-    if name is None:
+    names = [match["word"] for match in _TOKEN.finditer(words)]
+    name, letters = names[0], [word for word in names if word and len(word) == 1]
+    if name is None or any(letter.isascii() and letter.isalpha() and _known(letter) is None for letter in letters):
         return None
     attached = not text[0].isspace()
     known = name in _POWERS or name in _COMPOSED or _known(name) is not None
-    letters = [match["word"] for match in _TOKEN.finditer(words) if match["word"] and len(match["word"]) == 1]
-    if any(letter.isascii() and letter.isalpha() and _known(letter) is None for letter in letters):
-        return None
     if name[0].isascii() and name[0].isalpha():
         if attached and (not known or (len(name) == 1 and not _METERS.match(words))):
             return None
