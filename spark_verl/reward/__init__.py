@@ -8,10 +8,10 @@
                                                     └─ numbers (units, words), times, names, expression ► evaluation
                                                        ► points ► intervals ► relations
 
-Each module uses those to its left, and a reader those before it. Everything up to ``equality`` takes microseconds and
-is certain when it says something; ``algebra`` takes milliseconds, in processes that are killed at the time limit.
-``verifier`` climbs this ladder and gives a verdict, ``judgement`` reads Yes/No and A/B, ``manager`` is verl's reward
-manager ``spark``.
+Each module uses those to its left, and a reader those before it; ``certainty`` says what several comparisons mean
+together. Everything up to ``equality`` takes microseconds and is certain when it says something; ``algebra`` takes
+milliseconds, in processes that are killed at the time limit. ``verifier`` climbs this ladder and gives a verdict,
+``judgement`` reads Yes/No and A/B, ``manager`` is verl's reward manager ``spark``.
 
 Importing this package is light: neither verl nor sympy is loaded.
 """

@@ -173,24 +173,6 @@ def _quoted(text: str) -> bool:
     return len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and bool(text[1:-1].strip())
 
 
-def _upper(text: str) -> bool:
-    return text.isupper() and _in_language(text, "en")
-
-
-def _lower(text: str) -> bool:
-    return text.islower() and _in_language(text, "en")
-
-
-def _compared(count: Callable[..., int], number: str, relation: str = "") -> Callable[..., bool]:
-    """A check of a count; without the name of a relation it has to be at least the number."""
-
-    def check(text: str, **arguments: Any) -> bool:
-        wanted, how = arguments.pop(number), arguments.pop(relation) if relation else "at least"
-        return RELATIONS[how](count(text, **arguments), wanted)
-
-    return check
-
-
 @dataclass(frozen=True)
 class Kind:
     """A kind of instruction.
@@ -206,43 +188,50 @@ class Kind:
     optional: frozenset[str] = frozenset()
 
 
+def _counted(count: Callable[..., int], number: str, relation: str = "", **needs: Any) -> Kind:
+    """A kind that counts; without the name of a relation there has to be at least the number.
+
+    Args:
+        count: Called with the response and the other arguments.
+        number: Name of the argument with the number.
+        relation: Name of the argument with the relation.
+        **needs: The other arguments.
+    """
+
+    def check(text: str, **arguments: Any) -> bool:
+        wanted, how = arguments.pop(number), arguments.pop(relation) if relation else "at least"
+        return RELATIONS[how](count(text, **arguments), wanted)
+
+    return Kind(check, {**needs, number: int} | ({relation: RELATIONS} if relation else {}))
+
+
 KINDS: dict[str, Kind] = {
     "keywords:existence": Kind(
         lambda text, keywords: all(count_keyword(text, word) for word in keywords), {"keywords": list}
     ),
-    "keywords:frequency": Kind(
-        _compared(count_keyword, "frequency", "relation"), {"keyword": str, "frequency": int, "relation": RELATIONS}
-    ),
+    "keywords:frequency": _counted(count_keyword, "frequency", "relation", keyword=str),
     "keywords:forbidden_words": Kind(
         lambda text, forbidden_words: not any(count_keyword(text, word) for word in forbidden_words),
         {"forbidden_words": list},
     ),
-    "keywords:letter_frequency": Kind(
-        _compared(lambda text, letter: text.casefold().count(letter.casefold()), "let_frequency", "let_relation"),
-        {"letter": str, "let_frequency": int, "let_relation": RELATIONS},
+    "keywords:letter_frequency": _counted(
+        lambda text, letter: text.casefold().count(letter.casefold()), "let_frequency", "let_relation", letter=str
     ),
     "language:response_language": Kind(_in_language, {"language": LANGUAGES}),
-    "length_constraints:number_sentences": Kind(
-        _compared(count_sentences, "num_sentences", "relation"), {"num_sentences": int, "relation": RELATIONS}
-    ),
+    "length_constraints:number_sentences": _counted(count_sentences, "num_sentences", "relation"),
     "length_constraints:number_paragraphs": Kind(_paragraphs, {"num_paragraphs": int}),
-    "length_constraints:number_words": Kind(
-        _compared(lambda text: len(_WORD.findall(text)), "num_words", "relation"),
-        {"num_words": int, "relation": RELATIONS},
-    ),
+    "length_constraints:number_words": _counted(lambda text: len(_WORD.findall(text)), "num_words", "relation"),
     "length_constraints:nth_paragraph_first_word": Kind(
         _first_word, {"num_paragraphs": int, "nth_paragraph": int, "first_word": str}
     ),
-    "detectable_content:number_placeholders": Kind(
-        _compared(lambda text: _filled(_PLACEHOLDER, text), "num_placeholders"), {"num_placeholders": int}
-    ),
+    "detectable_content:number_placeholders": _counted(lambda text: _filled(_PLACEHOLDER, text), "num_placeholders"),
     "detectable_content:postscript": Kind(_postscript, {"postscript_marker": str}),
     "detectable_format:number_bullet_lists": Kind(
         lambda text, num_bullets: len(_BULLET.findall(text)) == num_bullets, {"num_bullets": int}
     ),
     "detectable_format:constrained_response": Kind(_constrained, {"options": list}, frozenset({"options"})),
-    "detectable_format:number_highlighted_sections": Kind(
-        _compared(lambda text: len(_EMPHASIS.findall(text)), "num_highlights"), {"num_highlights": int}
+    "detectable_format:number_highlighted_sections": _counted(
+        lambda text: len(_EMPHASIS.findall(text)), "num_highlights"
     ),
     "detectable_format:multiple_sections": Kind(
         lambda text, section_spliter, num_sections: _sections(text, section_spliter) == num_sections,
@@ -254,14 +243,11 @@ KINDS: dict[str, Kind] = {
     "combination:repeat_prompt": Kind(_repeated, {"prompt_to_repeat": str}),
     "startend:end_checker": Kind(_ends, {"end_phrase": str}),
     "startend:quotation": Kind(_quoted),
-    "change_case:capital_word_frequency": Kind(
-        _compared(
-            lambda text: sum(word.isupper() for word in _WORD.findall(text)), "capital_frequency", "capital_relation"
-        ),
-        {"capital_frequency": int, "capital_relation": RELATIONS},
+    "change_case:capital_word_frequency": _counted(
+        lambda text: sum(word.isupper() for word in _WORD.findall(text)), "capital_frequency", "capital_relation"
     ),
-    "change_case:english_capital": Kind(_upper),
-    "change_case:english_lowercase": Kind(_lower),
+    "change_case:english_capital": Kind(lambda text: text.isupper() and _in_language(text, "en")),
+    "change_case:english_lowercase": Kind(lambda text: text.islower() and _in_language(text, "en")),
     "punctuation:no_comma": Kind(lambda text: _COMMAS.isdisjoint(text)),
 }
 
@@ -281,7 +267,7 @@ def read_constraints(ground_truth: Any) -> list[dict[str, Any]]:
     try:
         constraints = json.loads(ground_truth)
     except (ValueError, TypeError, RecursionError):
-        raise ValueError(f"the ground truth is no JSON list of instructions: {brief(ground_truth)}") from None
+        constraints = None
     if not isinstance(constraints, list) or not constraints:
         raise ValueError(f"the ground truth is no JSON list of instructions: {brief(ground_truth)}")
     return [_checked(constraint) for constraint in constraints]
@@ -292,13 +278,18 @@ def _checked(constraint: Any) -> dict[str, Any]:
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f"there is no instruction {brief(name)}: choose from {brief(', '.join(KINDS))}")
-    given = {key: value for key, value in constraint.items() if key != "id"}
+    _, given = _arguments(constraint)
     if missing := kind.needs.keys() - given.keys() - kind.optional or given.keys() - kind.needs.keys():
         raise ValueError(f"{name} has the arguments {sorted(kind.needs)}: {brief(min(missing))} is missing or unknown")
     for key, value in given.items():
         if not _fits(value, kind.needs[key]):
             raise ValueError(f"{name}: {key} cannot be {brief(value)}")
     return constraint
+
+
+def _arguments(constraint: Arguments) -> tuple[str, Arguments]:
+    """Name and arguments of an instruction."""
+    return constraint["id"], {key: value for key, value in constraint.items() if key != "id"}
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -324,15 +315,13 @@ def followed(response: str, ground_truth: Any) -> list[bool]:
         >>> followed("No, thanks.", '[{"id": "punctuation:no_comma"}, {"id": "detectable_format:title"}]')
         [False, False]
     """
-    constraints = read_constraints(ground_truth)
     text = answer_of(response)
-    return [bool(text) and _follows(text, constraint) for constraint in constraints]
+    return [
+        bool(text) and KINDS[name].check(text, **arguments)
+        for name, arguments in map(_arguments, read_constraints(ground_truth))
+    ]
 
 
 def answer_of(response: str) -> str:
     """What of a response is meant for the reader."""
     return response.rpartition("</think>")[2].strip()
-
-
-def _follows(text: str, constraint: Arguments) -> bool:
-    return KINDS[constraint["id"]].check(text, **{key: value for key, value in constraint.items() if key != "id"})

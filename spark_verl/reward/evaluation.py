@@ -81,8 +81,7 @@ class Point:
             case "number", []:
                 return Fraction(node.text.replace(",", "").rstrip(".")), 0.0
             case "symbol", []:
-                value = _letter(node.text, self._point)
-                return value, 0.0
+                return _letter(node.text, self._point), 0.0
             case "constant", []:
                 return {"e": math.e, "pi": math.pi, "i": 1j}[node.text], 0.0 if node.text == "i" else EPSILON
             case "negative", [(x, e)]:
@@ -138,7 +137,7 @@ class Point:
         if isinstance(x, Fraction) and isinstance(y, Fraction):
             return x / y, 0.0
         x, y = inexact(x), inexact(y)
-        size = abs(inexact(y))
+        size = abs(y)
         if size <= 16 * f:
             raise OutsideError("division by almost zero")
         quotient = x / y
@@ -223,10 +222,6 @@ def _rounded(value: Fraction | float | complex, error: float, steps: float = 1) 
     return 0.0 if isinstance(value, Fraction) else error + steps * EPSILON * abs(value)
 
 
-def _lg(x: Any) -> Any:
-    return cmath.log10(x) if isinstance(x, complex) else math.log10(x)
-
-
 _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     **{name: (getattr(math, name), getattr(cmath, name)) for name in "sin cos tan sinh cosh tanh exp".split()},
     **{
@@ -238,6 +233,6 @@ _FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "sec": (lambda x: 1 / math.cos(x), lambda x: 1 / cmath.cos(x)),
     "csc": (lambda x: 1 / math.sin(x), lambda x: 1 / cmath.sin(x)),
     "ln": (math.log, cmath.log),
-    "lg": (_lg, _lg),
+    "lg": (math.log10, cmath.log10),
 }
 """Of real and of complex numbers."""

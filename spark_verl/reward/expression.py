@@ -29,6 +29,9 @@ _INDEX = re.compile(r"(?:\s*_\s*\{(?P<index>[^{}]{1,20})\})?(?P<primes>'*)")
 _LOOSE = re.compile(r"[\s{}]")
 _TIMES = re.compile(r"(?<=[\d)])( ?)x\1(?=[\d(])")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
+_BETWEEN = {"|": "abs", "\\lfloor": "floor", "\\lceil": "ceil"}
+"""Functions of what stands between signs."""
+_OF_TWO = {"\\frac": "/", "\\binom": "binomial"}
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
     "Gamma Delta Theta Lambda Xi Sigma Upsilon Phi Psi Omega ell hbar".split()
@@ -165,7 +168,7 @@ def _names(name: str) -> list[_Token]:
             return [("symbol", name)]
         if name in _SPELLED:
             return [("sign", _SPELLED[name])]
-        if name in ("\\frac", "\\binom", *_CLOSING, *_CLOSING.values()):
+        if name in (*_OF_TWO, *_CLOSING, *_CLOSING.values()):
             return [("command", name)]
         raise UnreadableError(name)
     if glued := _GLUED.fullmatch(name):
@@ -230,7 +233,7 @@ class _Parser:
             raise UnreadableError("a mixed number or a product")
         return (
             kind in ("symbol", "constant", "function")
-            or token in ("\\frac", "\\binom", *_CLOSING)
+            or token in (*_OF_TWO, *_CLOSING)
             or (token == "|" and not self._bars)
         )
 
@@ -245,10 +248,7 @@ class _Parser:
         if self._peek() != "^":
             return base
         self._take()
-        self._deeper()
-        exponent = self._signed(self._power)
-        self._depth -= 1
-        return Node("^", (base, exponent))
+        return Node("^", (base, self._nested(lambda: self._signed(self._power))))
 
     def _postfix(self) -> Node:
         node = self._atom()
@@ -260,30 +260,18 @@ class _Parser:
 
     def _atom(self) -> Node:
         kind, token = self._kind, self._take()
-        if token in _CLOSING:
-            self._deeper()
-            bars, self._bars = self._bars, 0
-            node = self._sum()
+        if token in _CLOSING or token == "|":
+            bars, self._bars = self._bars, self._bars + 1 if token == "|" else 0
+            node = self._nested(self._sum)
             self._bars = bars
-            self._take(_CLOSING[token])
-            self._depth -= 1
-            return Node("call", (node,), token[2:]) if token[0] == "\\" else node
-        if token == "|":
-            self._deeper()
-            self._bars += 1
-            node = self._sum()
-            self._take("|")
-            self._bars -= 1
-            self._depth -= 1
-            return Node("call", (node,), "abs")
+            self._take(_CLOSING.get(token, token))
+            return Node("call", (node,), _BETWEEN[token]) if token in _BETWEEN else node
         if kind == "symbol" and token in self._called and self._peek() == "(":
             return Node("unknown", (self._atom(),), token)
         if kind in ("number", "symbol", "constant"):
             return Node(kind, text=token)
-        if token == "\\frac":
-            return Node("/", (self._argument(), self._argument()))
-        if token == "\\binom":
-            return Node("binomial", (self._argument(), self._argument()))
+        if token in _OF_TWO:
+            return Node(_OF_TWO[token], (self._argument(), self._argument()))
         if kind == "function":
             return self._function(token)
         raise MalformedError(f"unexpected {token}")
@@ -328,7 +316,10 @@ class _Parser:
             raise UnreadableError(name)
         return node
 
-    def _deeper(self) -> None:
+    def _nested(self, operand: Callable[[], Node]) -> Node:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise UnreadableError("nested too deeply")
+        node = operand()
+        self._depth -= 1
+        return node

@@ -36,6 +36,7 @@ def _last(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
     return find
 
 
+_bare_box = _last(_BARE_BOX)
 FALLBACKS: dict[str, Callable[[str], str | None]] = {
     "answer_tag": _last(_ANSWER_TAG),
     "answer_line": _last(_ANSWER_LINE),
@@ -72,12 +73,9 @@ def extract_answer(text: str, fallbacks: Sequence[str] = ()) -> str | None:
         raise ValueError(f"unknown fallback {unknown[0]!r}: choose from {sorted(FALLBACKS)}")
     text = text[_end_of_thought(text) :]
     answer = _last_box(text)
-    if answer is None and (bare := _last(_BARE_BOX)(text)):
-        answer = undecorate(bare).rstrip(".") or None
-    for name in fallbacks:
-        if answer is None:
-            found = FALLBACKS[name](text)
-            answer = (undecorate(found).rstrip(".") or None) if found is not None else None
+    for find in (_bare_box, *(FALLBACKS[name] for name in fallbacks)):
+        if answer is None and (found := find(text)):
+            answer = undecorate(found).rstrip(".") or None
     return answer
 
 

@@ -50,7 +50,7 @@ def read_intervals(text: str) -> Intervals | None:
     if len(without) == 1:
         found = read_intervals(base)
         holes = _points(without[0])
-        return intersection(found, *(away_from(hole) for hole in holes)) if found and holes else None
+        return intersection(found, *(beside("\\ne", hole) for hole in holes)) if found and holes else None
     if _REALS.fullmatch(text):
         return EVERYTHING
     for sign, join in ((_CUP, union), (_CAP, intersection)):
@@ -102,37 +102,26 @@ def solution(left: str, sign: str, right: str) -> tuple[str, Intervals] | None:
         value, name, sign = bound(left), right.strip(), _TURNED[sign]
     if value is None:
         return None
-    size = re.fullmatch(r"\| ?(\\?[A-Za-z]+(?:_\{\w+\})?) ?\|", name)
-    if size:
+    if size := re.fullmatch(r"\| ?(\\?[A-Za-z]+(?:_\{\w+\})?) ?\|", name):
         if not 0 < value < math.inf:
             return None
-        inside = intersection(below(value, sign == "\\le"), above(-value, sign == "\\le"))
-        outside = union(above(value, sign == "\\ge"), below(-value, sign == "\\ge"))
-        both = intersection(away_from(value), away_from(-value))
-        return size[1], inside if sign in ("<", "\\le") else outside if sign in (">", "\\ge") else both
+        sides = beside(sign, value), beside(_TURNED[sign], -value)
+        return size[1], union(*sides) if sign in (">", "\\ge") else intersection(*sides)
     if not re.fullmatch(r"\\?[A-Za-z]+(?:_\{\w+\})?'?(?: ?\([a-z]\))?", name) or name in ("\\infty", "\\pi", "e", "i"):
         return None
+    return name, beside(sign, value)
+
+
+_TURNED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne"}
+
+
+def beside(sign: str, value: Real) -> Intervals:
+    """The numbers that are ``<``, ``>``, ``\\le``, ``\\ge`` or ``\\ne`` a value."""
     if sign == "\\ne":
-        return name, away_from(value)
-    return name, (below if sign in ("<", "\\le") else above)(value, sign in ("\\le", "\\ge"))
-
-
-_TURNED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne", "=": "="}
-
-
-def below(value: Real, closed: bool) -> Intervals:
-    """All numbers below a value."""
-    return (Interval(-math.inf, False, value, closed and value != math.inf),)
-
-
-def above(value: Real, closed: bool) -> Intervals:
-    """All numbers above a value."""
-    return (Interval(value, closed and value != -math.inf, math.inf, False),)
-
-
-def away_from(value: Real) -> Intervals:
-    """All numbers but one."""
-    return union(below(value, closed=False), above(value, closed=False))
+        return union(beside("<", value), beside(">", value))
+    if sign in ("<", "\\le"):
+        return (Interval(-math.inf, False, value, sign == "\\le" and value != math.inf),)
+    return (Interval(value, sign == "\\ge" and value != -math.inf, math.inf, False),)
 
 
 def union(*sets: Intervals) -> Intervals:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from spark_verl.reward.extract import extract_answer
@@ -122,9 +122,14 @@ def parse_judgement(response: str, label_form: str, *, require_box: bool = False
         return None
     tail = response[-_TAIL_CHARS:]
     if marked := [line for line in tail.splitlines() if _MARK.search(line)]:
-        labels = {read(canonical(mark)) for mark in _MARK.findall(marked[-1])}
-        return labels.pop() if len(labels) == 1 else None
+        return _only(read(canonical(mark)) for mark in _MARK.findall(marked[-1]))
     return _read_prose(tail, state)
+
+
+def _only(labels: Iterable[str | None]) -> str | None:
+    """The label that all of them are."""
+    found = set(labels)
+    return found.pop() if len(found) == 1 else None
 
 
 def _read_prose(tail: str, state: Callable[..., str | None]) -> str | None:
@@ -145,17 +150,14 @@ def _state_yes_no(text: str, cue: bool) -> str | None:
         words = [found["word"]] if found else []
     else:
         words = [match["word"] or match["word2"] for match in _ABOUT_IT.finditer(text)]
-    labels = {_read_yes_no(word) for word in words}
-    return labels.pop() if len(labels) == 1 else None
+    return _only(map(_read_yes_no, words))
 
 
 def _state_a_b(text: str, cue: bool) -> str | None:
     """As :func:`_state_yes_no`: a letter at the beginning, or one that is said to be better."""
-    whole = _WHOLE_LETTER.fullmatch(_ARTICLE.sub("", text))
-    if whole:
+    if _WHOLE_LETTER.fullmatch(_ARTICLE.sub("", text)):
         return _read_a_b(text)
-    letters = {(match[1] or match[2]).upper() for match in _PREFERS.finditer(text)}
-    return letters.pop() if len(letters) == 1 else None
+    return _only((match[1] or match[2]).upper() for match in _PREFERS.finditer(text))
 
 
 def _read_yes_no(text: str) -> str | None:
@@ -182,10 +184,8 @@ def _read_a_b(text: str) -> str | None:
     clear = whole and (not whole["rest"] or whole[1].isupper() or text[0] in "([")
     if clear and letters <= {whole[1].upper()}:
         label = whole[1].upper()
-    elif len(letters) == 1:
-        label = letters.pop()
     else:
-        return None
+        label = _only(letters)
     # Of one candidate "A" means that it is right: "A (incorrect)" says two things. Of two, "A is better, as it makes no
     # errors" says one.
     meaning = _MEANING.match(text) if label == "A" else None

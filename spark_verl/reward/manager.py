@@ -106,7 +106,7 @@ class SparkRewardManager(RewardManagerBase):
             if reward_router_address is None
             else {"reward_router_address": reward_router_address, "reward_model_tokenizer": reward_model_tokenizer}
         )
-        self._self_rewarded = _self_rewarded(config)
+        self._self_rewarded = bool(_block(config, "self_reward").get("enable"))  # rows without ground truth are legal
         self._logged: set[str] = set()
         self._length_limits = _length_limits(config)
         if self.options.warm_up and self._user_function is None:
@@ -268,7 +268,7 @@ def reward_options(config: DictConfig | None) -> RewardOptions:
     Raises:
         ValueError: An unknown key, or a value out of range.
     """
-    block = (config.get("spark") or {}).get("reward") or {} if config is not None else {}
+    block = _block(config, "reward")
     known = [field.name for field in fields(RewardOptions)]
     unknown = sorted(set(block) - set(known))
     if unknown:
@@ -279,22 +279,22 @@ def reward_options(config: DictConfig | None) -> RewardOptions:
     return RewardOptions(**values).validate()
 
 
-def _self_rewarded(config: DictConfig | None) -> bool:
-    """Whether rows without ground truth are legal."""
-    block = (config.get("spark") or {}).get("self_reward") or {} if config is not None else {}
-    return bool(block.get("enable"))
+def _block(config: DictConfig | None, name: str) -> Mapping[str, Any]:
+    """A part of ``config.spark``; empty where it is absent."""
+    spark = config.get("spark") if config is not None else None
+    return (spark or {}).get(name) or {}
 
 
 def _length_limits(config: DictConfig | None) -> dict[Objective, int | None]:
     """Token limit of a response by objective."""
     if config is None or config.get("data") is None:
         return {}
-    general, spark = config.data.get("max_response_length"), config.get("spark") or {}
-    limits = {name: (spark.get(name) or {}).get("max_response_length") for name in JUDGE_OBJECTIVES}
+    general = config.data.get("max_response_length")
+    limits = {name: _block(config, name).get("max_response_length") for name in JUDGE_OBJECTIVES}
     return {Objective.POLICY: general} | {name: limit or general for name, limit in limits.items()}
 
 
 def _is_stock(compute_score: Any) -> bool:
     while isinstance(compute_score, functools.partial):
-        compute_score = compute_score.func if compute_score.func is not None else None
+        compute_score = compute_score.func
     return compute_score is None or compute_score is default_compute_score

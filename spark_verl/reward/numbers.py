@@ -90,7 +90,7 @@ def parse_number(text: str) -> Number | None:
     if not text or len(text) > MAX_CHARS:
         return None
     if text[0].isalpha() or text[0] == "〇":
-        return _base_first(text) or _in_base(text) or _words(text) or _single(text)
+        return _in_base(text) or _words(text) or _single(text)
     if "_" in text or "base" in text or text[-1:] == ")" or text[-3:] in ("ary", "tal"):
         if number := _in_base(text):
             return number
@@ -186,27 +186,23 @@ def _repeating(text: str, start: int, negative: bool) -> Number | None:
 
 
 def _in_base(text: str) -> Number | None:
-    """``204_{5}``, ``(204)_5``, ``204 in base 5``, ``1010 (binary)``."""
+    """``204_{5}``, ``(204)_5``, ``204 in base 5``, ``1010 (binary)``, ``base 5: 204``."""
+    if match := _BASE_FIRST.fullmatch(text):
+        return _based(match["digits"], match["base"])
     match = _IN_BASE.fullmatch(text)
     if not match or not (match["open"] or match["digits"][0].isdigit()):
         return None
-    return _based(match["digits"], match["base"] or match["base2"] or match["base3"], match["sign"] == "-")
+    return _based(match["digits"], match["base"] or match["base2"] or match["base3"], match["sign"])
 
 
-def _base_first(text: str) -> Number | None:
-    match = _BASE_FIRST.fullmatch(text)
-    return _based(match["digits"], match["base"], negative=False) if match else None
-
-
-def _based(digits: str, name: str, negative: bool) -> Number | None:
+def _based(digits: str, name: str, sign: str = "") -> Number | None:
     base = _BASE_NAMES.get(name) or int(name)
     whole, _, part = digits.partition(".")
     try:
         value = Fraction(int(whole + part, base), base ** len(part))
     except ValueError:  # a digit that the base has not, or no such base
         return None
-    numeral = ("-" if negative else "") + digits.lstrip("0")
-    return Number(-value if negative else value, base=base, numeral=numeral)
+    return Number(-value if sign else value, base=base, numeral=sign + digits.lstrip("0"))
 
 
 def _words(text: str) -> Number | None:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
+from spark_verl.reward.certainty import all_of
 from spark_verl.reward.evaluation import EPSILON, GENERAL, WHOLE, OutsideError, Point, Value, inexact
 from spark_verl.reward.expression import Node, UnreadableError, called_letters, parse, parse_numbers
 
@@ -110,8 +111,7 @@ def _pairs(a: Node, b: Node, complex_: bool, log_base: float) -> list[tuple[Valu
 
 
 def _same(pairs: list[tuple[Value, Value]]) -> bool | None:
-    verdicts = [_close(*pair) for pair in pairs]
-    return False if False in verdicts else None if None in verdicts or not verdicts else True
+    return all_of(_close(*pair) for pair in pairs) if pairs else None
 
 
 def _close(a: Value, b: Value) -> bool | None:

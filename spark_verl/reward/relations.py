@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from spark_verl.reward.certainty import one_to_one
 from spark_verl.reward.intervals import Intervals, intersection, read_intervals, solution, union
 from spark_verl.reward.names import is_left_side, left_side
 from spark_verl.reward.points import proportional
-from spark_verl.reward.text import squash
+from spark_verl.reward.text import THOUSANDS, depths, squash
 
 _SIGN = re.compile(
     r"\\(?:le|ge|ne|in|notin|approx|equiv|cong|sim|parallel|perp|subset|supset)(?![A-Za-z])|[<>]|(?<![<>!=:\\])=(?!=)"
@@ -25,7 +26,6 @@ _BUILDER = re.compile(r"\\?\{ ?([a-z]) ?(?:\\in ?\\mathbb\{R\} ?)?[|:] ?(.*?)\\?
 _ADJOINING = re.compile(r"(?<=[\d)}]) (?=[A-Za-z](?:_\{\w+\})?'? ?=)")
 _ORDER = ("<", ">", "\\le", "\\ge", "\\ne")
 _MAX_STATEMENTS = 16
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def read_relations(text: str) -> Relations | None:
     chains = []
     for part in _split(text, _SEPARATOR):
         sides = tuple(side.strip() for side in _split(part, _SIGN))
-        signs = tuple(sign for sign in _signs(part))
+        signs = tuple(match[0] for match in _outside(part, _SIGN))
         if not all(sides):
             return None
         chains.append((sides, signs))
@@ -149,12 +149,9 @@ def _inside(text: str) -> str | None:
 
 def _outside(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
     """Matches outside brackets."""
-    depths, depth = [], 0
-    for char in text:
-        depth += (char in "([{") - (char in ")]}")
-        depths.append(depth)
-    thousands = {match.start() for match in _THOUSANDS.finditer(text)}
-    return [m for m in pattern.finditer(text) if depths[m.start()] == 0 and m.start() not in thousands]
+    depth = depths(text)
+    thousands = {match.start() for match in THOUSANDS.finditer(text)}
+    return [m for m in pattern.finditer(text) if depth[m.start()] == 0 and m.start() not in thousands]
 
 
 def _split(text: str, pattern: re.Pattern[str]) -> list[str]:
@@ -166,28 +163,13 @@ def _split(text: str, pattern: re.Pattern[str]) -> list[str]:
     return [part for part in parts if part.strip()] if pattern is _SEPARATOR else parts
 
 
-def _signs(text: str) -> list[str]:
-    return [match[0] for match in _outside(text, _SIGN)]
-
-
 def same_statements(a: list[Atom], b: list[Atom]) -> bool | None:
     """Whether two collections of statements are one, in any order, each turned round or multiplied as it may be.
 
     Returns:
         None where only algebra can tell.
     """
-    if len(a) != len(b):
-        return False
-    remaining, undecided = list(b), False
-    for one in a:
-        results = [_same_statement(one, other) for other in remaining]
-        if True in results:
-            remaining.pop(results.index(True))
-        elif None in results:
-            undecided = True
-        else:
-            return False
-    return None if undecided else True
+    return one_to_one(b, a, lambda other, one: _same_statement(one, other))
 
 
 def _same_statement(a: Atom, b: Atom) -> bool | None:

@@ -6,9 +6,10 @@ certain decides. Kinds without a common rule are different things: what cannot b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import product
 
+from spark_verl.reward.certainty import all_of
 from spark_verl.reward.text import squash
 from spark_verl.reward.values import Kind, Value
 
@@ -45,18 +46,6 @@ def rule(answers: str, truths: str, *, swapped: bool = False) -> Callable[[Rule]
     return add
 
 
-def any_of(results: Iterable[bool | None]) -> bool | None:
-    """Whether one is certain to hold; None when it may be one that is open."""
-    found = list(results)
-    return True if True in found else None if None in found else False
-
-
-def all_of(results: Iterable[bool | None]) -> bool | None:
-    """Whether all are certain to hold; None when none fails and some are open."""
-    found = list(results)
-    return False if False in found else None if None in found else True
-
-
 def all_equal(a: tuple[Value, ...], t: tuple[Value, ...], tolerance: float | None) -> bool | None:
-    """Whether all values are equal one by one."""
-    return all_of(equal(x, y, tolerance) for x, y in zip(a, t, strict=True))
+    """Whether there are as many values here as there, equal one by one."""
+    return len(a) == len(t) and all_of(equal(x, y, tolerance) for x, y in zip(a, t, strict=True))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from spark_verl.reward.certainty import all_of, any_of, one_to_one
 from spark_verl.reward.intervals import read_intervals, same_intervals
 from spark_verl.reward.points import constant, same_function
 from spark_verl.reward.relations import Relations, same_statements
-from spark_verl.reward.rules import all_equal, all_of, any_of, equal, rule
+from spark_verl.reward.rules import all_equal, equal, rule
 from spark_verl.reward.values import Kind, Sequence, Value, read
 
 _FUNCTION_OF_X = re.compile(r"[fgh]\(x\)")
@@ -38,11 +39,8 @@ def _vectors(answer: Value, truth: Value, tolerance: float | None) -> bool | Non
     rows = matrix.content
     if other.content.form not in ("(", "[") or not (len(rows) == 1 or all(len(row) == 1 for row in rows)):
         return False
-    entries: tuple[Value, ...] = sum(rows, ())
-    if len(entries) != len(other.content.items):
-        return False
-    pair = (entries, other.content.items) if matrix is answer else (other.content.items, entries)
-    return all_equal(*pair, tolerance)
+    a, t = (sum(rows, ()) if value is matrix else value.content.items for value in (answer, truth))
+    return all_equal(a, t, tolerance)
 
 
 @rule("matrix", "expression", swapped=True)
@@ -59,7 +57,7 @@ def _sequences(answer: Value, truth: Value, tolerance: float | None) -> bool | N
     if a.ordered and t.ordered and a.form != t.form:
         return False  # what is open on one side is closed on the other
     if a.ordered or t.ordered or (a.form == t.form == "" and (_in_order(t) or _counts(t) and not _counts(a))):
-        return len(a.items) == len(t.items) and all_equal(a.items, t.items, tolerance)
+        return all_equal(a.items, t.items, tolerance)
     return _same_items(a, t, tolerance)
 
 
@@ -90,16 +88,7 @@ def _same_items(a: Sequence, t: Sequence, tolerance: float | None) -> bool | Non
     if as_sets:
         found = [[equal(x, y, tolerance) for x in a.items] for y in t.items]
         return all_of(any_of(row) for row in (*found, *zip(*found, strict=True)))
-    remaining, undecided = list(a.items), False
-    for wanted in t.items:
-        results = [equal(item, wanted, tolerance) for item in remaining]
-        if True in results:
-            remaining.pop(results.index(True))
-        elif None in results:
-            undecided = True
-        else:
-            return False
-    return None if undecided else True
+    return one_to_one(a.items, t.items, lambda item, wanted: equal(item, wanted, tolerance))
 
 
 # -- equations and inequalities ----------------------------------------------------------------------------------------

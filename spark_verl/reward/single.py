@@ -142,19 +142,16 @@ def _ratio_and_quotient(answer: Value, truth: Value, tolerance: float | None) ->
 
 
 @rule("time", "time")
-def _times(answer: Value, truth: Value, tolerance: float | None) -> bool:
-    return times_equal(answer.content, truth.content)
-
-
 @rule("time", "ratio words", swapped=True)
-def _time_and_ratio(answer: Value, truth: Value, tolerance: float | None) -> bool:
+def _times(answer: Value, truth: Value, tolerance: float | None) -> bool:
     """``16:30`` is a time beside another one."""
     a, t = (v.content if v.kind is Kind.TIME else read_bare_time(v.text) for v in (answer, truth))
     return bool(a and t) and times_equal(a, t)
 
 
 @rule("date", "date")
-def _dates(answer: Value, truth: Value, tolerance: float | None) -> bool:
+@rule("empty", "empty")
+def _same(answer: Value, truth: Value, tolerance: float | None) -> bool:
     return answer.content == truth.content
 
 
@@ -192,8 +189,3 @@ def _point(answer: Value, truth: Value, tolerance: float | None) -> bool:
 @rule("name", "name")
 def _names(answer: Value, truth: Value, tolerance: float | None) -> bool:
     return names_equal(answer.content, truth.content)
-
-
-@rule("empty", "empty")
-def _empty(answer: Value, truth: Value, tolerance: float | None) -> bool:
-    return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from itertools import accumulate
 
 DEGREE = "°"
 DOLLAR = "＄"
@@ -138,6 +139,7 @@ _CONNECTIVES = [
 _DIGIT_RUN = re.compile(r"(\\sqrt|[\^_])\s*(-?\d+)")
 _ROOT_OF_BRACKET = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _PLAIN_FUNCTION = re.compile(r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln)(?![A-Za-z])")
+THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SPACES = re.compile(r"\s+")
 _BRACED = re.compile(r"\{\s*([^{},;]*(?:\{[^{}]*\}[^{},;]*)*)\s*\}")
 _MARKDOWN_PAIR = re.compile(r"(?<![\w)\]}])(\*\*|__|`)(?=[^\s*_`])([^*`]{0,100}?)(?<=[^\s*`])\1(?![\w(\[{])")
@@ -185,3 +187,8 @@ def for_algebra(answer: str) -> str:
 def squash(canonical_text: str) -> str:
     """Drop the spaces that never matter, for comparing two canonical texts."""
     return _IDLE_SPACE.sub("", canonical_text)
+
+
+def depths(text: str) -> list[int]:
+    """How many brackets are open behind each character; negative where more were closed than opened."""
+    return list(accumulate((char in "([{") - (char in ")]}") for char in text))

@@ -7,7 +7,9 @@ A unit is a product of powers of dimensions with a factor, so that ``km/h`` and 
 from __future__ import annotations
 
 import functools
+import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -129,32 +131,32 @@ def measure(text: str) -> Unit:
     text = re.sub(rf"{DEGREE}\s*([CF])(?![A-Za-z])", lambda match: _TEMPERATURES[match[1]], text)
     text = re.sub(r"\bdegrees? (?=celsius|fahrenheit)", "", text, flags=re.IGNORECASE)
     text = _IN_ALL.sub("", text)
-    dimensions: dict[str, int] = {}
-    factor, words, side, pending, last = Fraction(1), [], 1, 1, None
+    powers: list[tuple[tuple[str, Fraction], int]] = []
+    words, side, pending, last = [], 1, 1, None
     for match in _TOKEN.finditer(text):
         word = match["word"]
         if match["power"] and last:
-            raise_by = side * (int(match["exponent"]) - 1)
-            dimensions[last[0]] = dimensions.get(last[0], 0) + raise_by
-            factor *= last[1] ** raise_by
+            powers.append((last, side * (int(match["exponent"]) - 1)))
         elif match["sign"] == "/" or word == "per":
             side = -1
         elif word and (power := _POWERS.get(word.lower())):
-            if power and word.endswith("ed") and last:
-                dimensions[last[0]] = dimensions.get(last[0], 0) + side * (power - 1)
-                factor *= last[1] ** (side * (power - 1))
+            if word.endswith("ed") and last:
+                powers.append((last, side * (power - 1)))
             else:
                 pending = power
         elif word and (found := _known(word)):
             last = found
-            dimensions[found[0]] = dimensions.get(found[0], 0) + side * pending
-            factor *= found[1] ** (side * pending)
+            powers.append((found, side * pending))
             pending = 1
         elif word and word.lower() not in _FILLERS and word not in _COUNTERS:
             words.append(_singular(word.lower()))
             last = None
         if pending > 1 and match.end() == len(text) and word:
             words.append(word.lower())  # a square, not a square of something
+    dimensions: Counter[str] = Counter()
+    for (name, _), power in powers:
+        dimensions[name] += power
+    factor = math.prod((size**power for (_, size), power in powers), start=Fraction(1))
     return Unit(frozenset((name, power) for name, power in dimensions.items() if power), factor, tuple(words))
 
 
@@ -183,17 +185,15 @@ def read_unit(text: str) -> Unit | None:
     One bare letter counts only after a space ("5 m"): "5m" may be algebra, while "5m^2" and "5m/s" hardly are.
     """
     words = text.strip().rstrip(".")
-    if not re.fullmatch(rf"(?:{_TOKEN.pattern})+\s*", words) or words[0] in "^/*.,-":
+    # Nothing but tokens. One pattern that repeats them would try every way to cut a long word in pieces.
+    if not words or _TOKEN.sub("", words).strip() or words[0] in "^/*.,-":
         return None
-    first = _TOKEN.match(words)
-    name = first["word"] if first else None
-    if name is None:
+    names = [match["word"] for match in _TOKEN.finditer(words)]
+    name, letters = names[0], [word for word in names if word and len(word) == 1]
+    if name is None or any(letter.isascii() and letter.isalpha() and _known(letter) is None for letter in letters):
         return None
     attached = not text[0].isspace()
     known = name in _POWERS or name in _COMPOSED or _known(name) is not None
-    letters = [match["word"] for match in _TOKEN.finditer(words) if match["word"] and len(match["word"]) == 1]
-    if any(letter.isascii() and letter.isalpha() and _known(letter) is None for letter in letters):
-        return None
     if name[0].isascii() and name[0].isalpha():
         if attached and (not known or (len(name) == 1 and not _METERS.match(words))):
             return None

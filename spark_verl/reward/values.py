@@ -18,6 +18,7 @@ from spark_verl.reward.names import read_name
 from spark_verl.reward.numbers import Number, parse_number
 from spark_verl.reward.points import constant, evaluate
 from spark_verl.reward.relations import read_relations
+from spark_verl.reward.text import THOUSANDS, depths
 from spark_verl.reward.times import read_date, read_time
 from spark_verl.reward.units import Unit, read_unit
 from spark_verl.reward.words import has_words, is_words, plain
@@ -41,7 +42,6 @@ _SERIES = {
     ">": re.compile(r" ?\\to ?| ?-+> ?"),
 }
 _BRACKETS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", "\\langle": "\\rangle"}
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _TAIL = re.compile(
     r"(.*(?:[\d)}]|\\pi)) ?"
     r"((?:(?:sq|square|cubic|cu)\.? )?(?:[A-Za-z]{2,12}|m(?= ?\^)|(?<= )m|°|[\u4e00-\u9fff]{1,4})(?: ?\^ ?\{\d\})?)"
@@ -278,17 +278,9 @@ def _split(text: str) -> list[str] | None:
 
     "1,000, 2,000" are two numbers: where some commas have a space behind them, those between thousands do not split.
     """
-    items, depth, start = [], 0, 0
-    thousands = {match.start() for match in _THOUSANDS.finditer(text)} if ", " in text else set()
-    for index, char in enumerate(text):
-        if char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-            if depth < 0:
-                return None
-        elif char == "," and depth == 0 and index not in thousands:
-            items.append(text[start:index])
-            start = index + 1
-    items.append(text[start:])
-    return items if depth == 0 else None
+    depth = depths(text)
+    if depth and (min(depth) < 0 or depth[-1] > 0):
+        return None
+    thousands = {match.start() for match in THOUSANDS.finditer(text)} if ", " in text else set()
+    commas = [i for i, char in enumerate(text) if char == "," and depth[i] == 0 and i not in thousands]
+    return [text[start + 1 : end] for start, end in zip([-1, *commas], [*commas, len(text)], strict=True)]

@@ -43,7 +43,7 @@ class Verdict:
     @property
     def decided(self) -> bool:
         """False where nothing was found out: such a row is neither right nor wrong, and must teach nothing."""
-        return self.status not in UNDECIDED
+        return self.status.decided
 
 
 def verify(
@@ -88,10 +88,7 @@ def verify_answer(
 ) -> Verdict:
     """Verify an answer that is already parsed; see :func:`verify`."""
     verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
-    if verdict is None:
-        outcomes = [get_pool(options).equal(*pair) for pair in undecided]
-        verdict = _merge(answer, outcomes)
-    return verdict
+    return verdict or _merge(undecided, [get_pool(options).equal(*pair) for pair in undecided])
 
 
 async def averify(
@@ -104,12 +101,8 @@ async def averify(
     options: RewardOptions | None = None,
 ) -> Verdict:
     """:func:`verify` for asyncio: what is cheap is decided at once, algebra never blocks the event loop."""
-    answer = extract_answer(response, fallbacks)
-    verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
-    if verdict is None:
-        outcomes = [await get_pool(options).aequal(*pair) for pair in undecided]
-        verdict = _merge(answer, outcomes)
-    return verdict
+    verdict, undecided = _cheap(extract_answer(response, fallbacks), ground_truth, choices, tolerance)
+    return verdict or _merge(undecided, [await get_pool(options).aequal(*pair) for pair in undecided])
 
 
 def _cheap(
@@ -135,12 +128,12 @@ def _cheap(
     return None, undecided
 
 
-def _merge(answer: str | None, outcomes: list[str]) -> Verdict:
-    """One verdict of what algebra said about every accepted answer."""
+def _merge(compared: list[tuple[str, str]], outcomes: list[str]) -> Verdict:
+    """One verdict of what algebra said about an answer and every accepted one."""
     status = next((status for status in UNDECIDED if status in outcomes), Status.UNPARSABLE)
     if "equal" in outcomes or (status.decided and "different" in outcomes):
         status = Status.OK
-    return Verdict(status, "equal" in outcomes, answer, symbolic=True)
+    return Verdict(status, "equal" in outcomes, compared[0][0], symbolic=True)
 
 
 def accepted_answers(ground_truth: Any) -> list[str]:

@@ -217,16 +217,11 @@ def _han_number(text: str) -> Fraction | None:
 
 def _part(words: list[str]) -> Fraction | None:
     """``two thirds``, ``three and a half``, ``half``."""
-    if words in (["half"], ["one", "half"], ["a", "half"]):
+    if words == ["half"]:
         return Fraction(1, 2)
     *before, numerator, name = ["", *words]
-    whole = Fraction(0)
-    count = Fraction(_ONES[numerator]) if numerator in _ONES else None
-    if count is None or (before := [word for word in before if word]) and before[-1] != "and":
+    before = before[1:]
+    if numerator not in _ONES or (before and before[-1] != "and"):
         return None
-    if before:
-        found = _spelled(before[:-1])
-        if found is None:
-            return None
-        whole = found
-    return whole + count / _PARTS[name]
+    whole = _spelled(before[:-1]) if before else Fraction(0)
+    return None if whole is None else whole + Fraction(_ONES[numerator], _PARTS[name])

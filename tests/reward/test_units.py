@@ -58,3 +58,9 @@ def test_by_what_an_answer_is_multiplied(answer, truth, ratio):
 def test_what_is_no_unit(text):
     """ "5m" and "2 r" may be algebra."""
     assert read_unit(text) is None
+
+
+@pytest.mark.parametrize("word", ["w", "square ", "m/", "米"])
+def test_a_long_text_that_is_no_unit_is_refused_at_once(word):
+    """With a pattern that tries every way to cut it in pieces this would not end."""
+    assert read_unit(f" {word * (180 // len(word))}?") is None
