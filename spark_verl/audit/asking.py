@@ -13,19 +13,15 @@ from typing import Any, ClassVar
 import openai
 
 from spark_verl.data.errors import UsageError
-from spark_verl.evaluation.benchmarks.prepared_data import VerlRows
+from spark_verl.evaluation.benchmarks.prepared_data import SPARK_SOURCE, VerlRows
 from spark_verl.evaluation.benchmarks.source import Rows, read
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.session import Judgement, Session, request_seed
 from spark_verl.evaluation.strategies import Strategy
 from spark_verl.options import brief
-from spark_verl.reward import Verdict, averify, parse_judgement
+from spark_verl.reward import Verdict, averify
 from spark_verl.self_reward.answers import ScoredGroup, group_answers, same_answer
 from spark_verl.vocabulary import Objective, Source, Supervision
-
-_JUDGE_ROWS = "spark/"
-"""How the data source of a row begins that is itself about judging."""
-
 
 class LabelledRows(VerlRows):
     """A sample of the rows with a ground truth of a file in verl's schema; answers are verified as in training.
@@ -44,7 +40,7 @@ class LabelledRows(VerlRows):
 
     def __init__(self, rows: Rows, questions: int, seed: int) -> None:
         super().__init__(rows)
-        judging = [str(source).startswith(_JUDGE_ROWS) for source in rows.column("data_source")]
+        judging = [str(source).startswith(SPARK_SOURCE) for source in rows.column("data_source")]
         known = [_has_truth(value) for value in rows.column("reward_model")]
         usable = [index for index in range(len(rows)) if known[index] and not judging[index]]
         if not usable:
@@ -146,9 +142,7 @@ async def _verdict(session: Session, about: int, number: int) -> Judgement | Non
     messages = prompts.about(session.question.messages, Objective.POINTWISE, shown, Source.ANSWER, session.key)
     seed = request_seed(prompts.seed, session.key, "verdict", shown, number)
     try:
-        completion = await context.client.ask(messages, **vars(context.judging), seed=seed)
+        completion = await context.client.ask(messages, context.judging, seed=seed)
     except openai.BadRequestError:
         return None
-    label = parse_judgement(completion.text, prompts.label_form)
-    says_right = None if label is None else label == prompts.label_form.labels[0]
-    return Judgement(about, Source.ANSWER, completion, says_right, p_right=None, mass=None)
+    return Judgement.read(about, Source.ANSWER, completion, prompts.label_form)
