@@ -20,8 +20,9 @@ from spark_verl.evaluation.session import Judgement, Session, request_seed
 from spark_verl.evaluation.strategies import Strategy
 from spark_verl.options import brief
 from spark_verl.reward import Verdict, averify
-from spark_verl.self_reward.answers import ScoredGroup, group_answers, same_answer
+from spark_verl.self_reward.answers import group_answers, same_answer
 from spark_verl.vocabulary import Objective, Source, Supervision
+
 
 class LabelledRows(VerlRows):
     """A sample of the rows with a ground truth of a file in verl's schema; answers are verified as in training.
@@ -113,7 +114,9 @@ class Audit(Strategy):
     async def run(self, session: Session) -> int:
         """See :class:`~spark_verl.evaluation.strategies.Strategy`; ``pool`` numbers a sample's class, largest first."""
         await session.answers(self.samples)
-        found = await _classes(session)
+        question, answers = session.question, {index: sample.answer for index, sample in enumerate(session.samples)}
+        same = partial(same_answer, choices=question.choices, tolerance=question.tolerance)
+        found = await group_answers(answers, same, question=session.key, supervision=Supervision.AUDIT, limit=None)
         for number, each in enumerate(found.classes):
             for index in each.sessions:
                 session.samples[index].pool = number
@@ -126,13 +129,6 @@ class Audit(Strategy):
         )
         session.judgements += [judgement for judgement in asked if judgement]
         return 0
-
-
-async def _classes(session: Session) -> ScoredGroup:
-    question = session.question
-    same = partial(same_answer, choices=question.choices, tolerance=question.tolerance)
-    answers = {index: sample.answer for index, sample in enumerate(session.samples)}
-    return await group_answers(answers, same, question=session.key, supervision=Supervision.AUDIT, limit=None)
 
 
 async def _verdict(session: Session, about: int, number: int) -> Judgement | None:

@@ -17,14 +17,12 @@ from matplotlib.figure import Figure
 from sklearn.metrics import brier_score_loss, precision_recall_fscore_support, roc_auc_score
 
 from spark_verl.evaluation.benchmarks.benchmark import mean
-from spark_verl.evaluation.figures import MISSING, markdown, number, percent, without_nan
+from spark_verl.evaluation.figures import MISSING, Record, markdown, number, percent, without_nan
 from spark_verl.vocabulary import UNDECIDED, LabelForm, Objective
 
 BINS = 10
 OWN_ANSWERS = "own answers"
 _BLUE, _ORANGE, _GREY = "#2a6fbb", "#d9822b", "#8a8f98"
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,8 @@ def calibration(items: Iterable[Judged], form: LabelForm) -> dict[str, Any] | No
         ``ece``, the expected calibration error (Guo et al., arXiv 1706.04599): the mean over judgements of the distance
         between probability and frequency in a judgement's bin, 0 is perfect; ``brier``: mean squared distance between
         probability and truth, 0.25 for a judge that always says 0.5; ``count``; ``bins`` of equal width,
-        empty ones left out: ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency`` (share whose label is the favourable one).
-        None without any probability.
+        empty ones left out: ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency`` (share whose label is
+        the favourable one). None without any probability.
     """
     known = _probabilities(items, form)
     if known.empty:

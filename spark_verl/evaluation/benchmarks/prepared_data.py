@@ -16,10 +16,7 @@ from spark_verl.vocabulary import LabelForm, Message, Objective
 SPARK_SOURCE = "spark/"
 """How the data source of a row begins that is itself about judging or reflecting."""
 
-_JUDGES = {
-    f"{SPARK_SOURCE}{Objective.POINTWISE}": LabelForm.YES_NO,
-    f"{SPARK_SOURCE}{Objective.PAIRWISE}": LabelForm.A_B,
-}
+_JUDGES = {SPARK_SOURCE + Objective.POINTWISE: LabelForm.YES_NO, SPARK_SOURCE + Objective.PAIRWISE: LabelForm.A_B}
 """Data sources whose rows are judge questions, and the label form of those that name none."""
 
 
