@@ -26,7 +26,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from spark_verl.config import load_spark_config
 from spark_verl.evaluation.benchmarks import load as load_benchmark
-from spark_verl.evaluation.client import Client
+from spark_verl.evaluation.client import Client, Sampling
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.server import SERVED_NAME, Server
 from spark_verl.judge import BalanceController, JudgeBuilder, JudgePrompt, StepOutcome
@@ -45,7 +45,7 @@ async def rollouts(client: Client, question: Question, limit: int, seed: int) ->
     """The untrained model's responses to a question, verified."""
     answers = await asyncio.gather(
         *(
-            client.ask(question.messages, temperature=1.0, max_tokens=limit, seed=seed * SAMPLES + number)
+            client.ask(question.messages, Sampling(max_tokens=limit), seed=seed * SAMPLES + number)
             for number in range(SAMPLES)
         )
     )

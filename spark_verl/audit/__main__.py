@@ -15,15 +15,13 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
-import logging
 import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import datasets
 
 from spark_verl.audit import show
 from spark_verl.audit.advice import advise, density
@@ -32,7 +30,7 @@ from spark_verl.audit.figures import audited, figures
 from spark_verl.config.schema import SelfRewardConfig
 from spark_verl.data.errors import UsageError
 from spark_verl.evaluation import connection
-from spark_verl.evaluation.__main__ import ask_what_is_left
+from spark_verl.evaluation.__main__ import ask_and_report, measuring
 from spark_verl.evaluation.benchmarks import Benchmark
 from spark_verl.evaluation.connection import COUNT, Options, Parser, number
 from spark_verl.evaluation.figures import without_nan
@@ -57,16 +55,14 @@ def parser() -> Parser:
     where = "folder or archive with images that are not where the rows expect them; may be given several times"
     new.add_argument("--images", action="append", default=[], metavar="PATH", help=where)
     new.add_argument("--no_progress", action="store_true", help="no progress bar")
-    new.add_options("model server", connection.SERVER)
-    # In training verdicts are sampled as answers are.
-    new.add_options("asking", connection.ASKING, judge_temperature=1.0)
     # Self-reward shows the judge bare answers only.
     words = [
         (name.replace("--label_form", "--label_form --label-form"), kind, default, text)
         for name, kind, default, text in connection.JUDGE
         if name != "--judge_source"
     ]
-    new.add_options("judge", words, judge_source="answer")
+    # In training verdicts are sampled as answers are.
+    new.add_model_options(words, judge_temperature=1.0, judge_source="answer")
     return new
 
 
@@ -127,19 +123,13 @@ def command(arguments: Sequence[str] | None = None) -> int:
     rows = LabelledRows.open(options.data, options.questions, options.seed, options.images)
     # Not by the file's name: another file into the same folder is to be refused.
     opened: dict[str, Benchmark] = {"audit": rows}
-    done, resumed, failed = ask_what_is_left(options, prompts, opened, [strategy])
-    print(f"{done} questions, {resumed} from an earlier start, {failed} failed", file=sys.stderr)
-    print(write_report(options, rows, strategy))
-    if failed:
-        print(f"{failed} questions failed; the same command tries them again", file=sys.stderr)
-    return 1 if failed else 0
+    report = partial(write_report, options, rows, strategy)
+    return ask_and_report(options, prompts, opened, [strategy], report, what="questions")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: that of :func:`command`, or 2 for what the user has to change."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    datasets.disable_progress_bars()  # there is one bar, that of the audit
-    return connection.exit_code(lambda: command(arguments), interrupted="interrupted; the same command continues")
+    return measuring(lambda: command(arguments))
 
 
 if __name__ == "__main__":

@@ -13,18 +13,15 @@ from typing import Any, ClassVar
 import openai
 
 from spark_verl.data.errors import UsageError
-from spark_verl.evaluation.benchmarks.prepared_data import VerlRows
+from spark_verl.evaluation.benchmarks.prepared_data import SPARK_SOURCE, VerlRows
 from spark_verl.evaluation.benchmarks.source import Rows, read
 from spark_verl.evaluation.question import Question
 from spark_verl.evaluation.session import Judgement, Session, request_seed
 from spark_verl.evaluation.strategies import Strategy
 from spark_verl.options import brief
-from spark_verl.reward import Verdict, averify, parse_judgement
-from spark_verl.self_reward.answers import ScoredGroup, group_answers, same_answer
+from spark_verl.reward import Verdict, averify
+from spark_verl.self_reward.answers import group_answers, same_answer
 from spark_verl.vocabulary import Objective, Source, Supervision
-
-_JUDGE_ROWS = "spark/"
-"""How the data source of a row begins that is itself about judging."""
 
 
 class LabelledRows(VerlRows):
@@ -44,7 +41,7 @@ class LabelledRows(VerlRows):
 
     def __init__(self, rows: Rows, questions: int, seed: int) -> None:
         super().__init__(rows)
-        judging = [str(source).startswith(_JUDGE_ROWS) for source in rows.column("data_source")]
+        judging = [str(source).startswith(SPARK_SOURCE) for source in rows.column("data_source")]
         known = [_has_truth(value) for value in rows.column("reward_model")]
         usable = [index for index in range(len(rows)) if known[index] and not judging[index]]
         if not usable:
@@ -117,7 +114,9 @@ class Audit(Strategy):
     async def run(self, session: Session) -> int:
         """See :class:`~spark_verl.evaluation.strategies.Strategy`; ``pool`` numbers a sample's class, largest first."""
         await session.answers(self.samples)
-        found = await _classes(session)
+        question, answers = session.question, {index: sample.answer for index, sample in enumerate(session.samples)}
+        same = partial(same_answer, choices=question.choices, tolerance=question.tolerance)
+        found = await group_answers(answers, same, question=session.key, supervision=Supervision.AUDIT, limit=None)
         for number, each in enumerate(found.classes):
             for index in each.sessions:
                 session.samples[index].pool = number
@@ -132,13 +131,6 @@ class Audit(Strategy):
         return 0
 
 
-async def _classes(session: Session) -> ScoredGroup:
-    question = session.question
-    same = partial(same_answer, choices=question.choices, tolerance=question.tolerance)
-    answers = {index: sample.answer for index, sample in enumerate(session.samples)}
-    return await group_answers(answers, same, question=session.key, supervision=Supervision.AUDIT, limit=None)
-
-
 async def _verdict(session: Session, about: int, number: int) -> Judgement | None:
     """A verdict on a sample's bare answer; None where the server refuses the prompt, as one that is too long."""
     context, shown = session.context, session.samples[about].answer or ""
@@ -146,9 +138,7 @@ async def _verdict(session: Session, about: int, number: int) -> Judgement | Non
     messages = prompts.about(session.question.messages, Objective.POINTWISE, shown, Source.ANSWER, session.key)
     seed = request_seed(prompts.seed, session.key, "verdict", shown, number)
     try:
-        completion = await context.client.ask(messages, **vars(context.judging), seed=seed)
+        completion = await context.client.ask(messages, context.judging, seed=seed)
     except openai.BadRequestError:
         return None
-    label = parse_judgement(completion.text, prompts.label_form)
-    says_right = None if label is None else label == prompts.label_form.labels[0]
-    return Judgement(about, Source.ANSWER, completion, says_right, p_right=None, mass=None)
+    return Judgement.read(about, Source.ANSWER, completion, prompts.label_form)

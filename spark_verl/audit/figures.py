@@ -213,19 +213,19 @@ def _picks(
     kinds = (SelfRewardKind.VOTE, SelfRewardKind.JUDGE, SelfRewardKind.POSTERIOR)
     shares = {kind: [_favourites(of_classes) for of_classes in rewards[kind]] for kind in kinds}
     right = [[bool(each.right) for each in one.group.classes] for one in found]
-    accuracy = {
-        kind.value: draws.ratio([float(np.dot(*pair)) for pair in zip(shares[kind], right, strict=True)])
-        for kind in kinds
-    }
-    pairs = zip(shares[SelfRewardKind.VOTE], shares[SelfRewardKind.JUDGE], strict=True)
-    same = draws.ratio([float(np.dot(*pair)) for pair in pairs], [bool(each) for each in right])
+    accuracy = {kind.value: draws.ratio(_overlaps(shares[kind], right)) for kind in kinds}
+    same = _overlaps(shares[SelfRewardKind.VOTE], shares[SelfRewardKind.JUDGE])
     return _intervals(
         len(found),
         **accuracy,
         best=draws.ratio([any(one.right) for one in found]),
         posterior_vs_vote=accuracy["posterior"] - accuracy["vote"],
-        agreement=same,
+        agreement=draws.ratio(same, [bool(each) for each in right]),
     )
+
+
+def _overlaps(ones: Sequence[Sequence[float]], others: Sequence[Sequence[float]]) -> list[float]:
+    return [float(np.dot(*pair)) for pair in zip(ones, others, strict=True)]
 
 
 def _favourites(scores: Sequence[float]) -> list[float]:

@@ -46,9 +46,7 @@ def parser() -> Parser:
     add("--benchmark", nargs="+", default=[], metavar="NAME|NAME=PATH|FILE.parquet", help="questions to pick from")
     add("--images", nargs="+", default=[], metavar="PATH", help="folders, zip or tar archives with their images")
     add("--limit", type=COUNT, default=200, help="questions per benchmark, from its start")
-    new.add_options("model server", connection.SERVER)
-    new.add_options("asking", connection.ASKING, temperature=0.0, max_tokens=1024, max_retries=2)
-    new.add_options("judge", connection.JUDGE)
+    new.add_model_options(temperature=0.0, max_tokens=1024, max_retries=2)
     return new
 
 

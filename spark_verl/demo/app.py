@@ -125,13 +125,9 @@ class Demo:
             messages = to_openai(self.examples[number].question.messages)
         except ValueError as error:  # an image that cannot be read
             return _refuse(422, str(error))
-        texts: list[str] = []
-        images: list[str] = []
-        for message in messages:
-            content = message["content"]
-            parts: list[dict[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
-            texts += [part["text"] for part in parts if part["type"] == "text"]
-            images += [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+        parts = [part for message in messages for part in message["content"]]
+        texts = [part["text"] for part in parts if part["type"] == "text"]
+        images = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
         return JSONResponse({"question": "\n\n".join(texts), "images": images})
 
     async def _ask(self, request: Request) -> Response:

@@ -15,7 +15,8 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from spark_verl.evaluation import benchmarks as registry
 from spark_verl.evaluation import connection, figures, judge_quality
 from spark_verl.evaluation.connection import COUNT, Options, Parser
 from spark_verl.evaluation.judging import Prompts
-from spark_verl.evaluation.results import Measured, ResultsFile, open_results, read_results
-from spark_verl.evaluation.runner import Todo, left_to_do, run
+from spark_verl.evaluation.results import Measured, open_results, read_results
+from spark_verl.evaluation.runner import left_to_do, run
 from spark_verl.evaluation.strategies import ACCEPTANCE, STRATEGIES, Strategy, chosen
 
 VERL_ROWS = "verl"
@@ -62,9 +63,7 @@ def parser() -> Parser:
     add("--output", type=Path, default=Path("outputs/evaluation"), help="folder of results and tables")
     add("--resamples", type=COUNT, default=2000, help="of the bootstrap")
     add("--no_progress", action="store_true", help="no progress bar")
-    new.add_options("model server", connection.SERVER)
-    new.add_options("asking", connection.ASKING)
-    new.add_options("judge", connection.JUDGE)
+    new.add_model_options()
     new.add_options("test-time scaling", SCALING)
     return new
 
@@ -107,49 +106,56 @@ def measured(options: argparse.Namespace, strategies: Sequence[Strategy]) -> dic
     }
 
 
-async def evaluate(
-    options: argparse.Namespace,
-    prompts: Prompts,
-    base_url: str,
-    opened: dict[str, registry.Benchmark],
-    todo: Todo,
-    results: ResultsFile,
-) -> int:
-    """Run everything that is missing; the number of failed answers."""
-    async with connection.connected(options, prompts, base_url) as (context, model):
-        # The address is left out: a server that is started again may have another one.
-        asked = {} if options.model else {"model": getattr(model, "root", None) or model.id}
-        results.agree({"common": {**asked, "response_limit": context.sampling.max_tokens}, "strategies": {}})
-        running = {"concurrency": options.concurrency, "progress": not options.no_progress}
-        return await run(opened, todo, context, results, **running)
-
-
-def ask_what_is_left(
+def ask_and_report(
     options: argparse.Namespace,
     prompts: Prompts,
     opened: dict[str, registry.Benchmark],
     strategies: Sequence[Strategy],
+    report: Callable[[], str],
+    what: str = "answers",
     always: bool = False,
-) -> tuple[int, int, int]:
-    """Ask whatever no earlier start has answered; a server runs only if there is anything.
+) -> int:
+    """Ask whatever no earlier start has answered, and print the report; a server runs only if there is anything.
 
     Args:
         options: The command line.
         prompts: The judge's words.
         opened: What is asked.
         strategies: How.
+        report: Writes the report; its text.
+        what: What is counted, for messages.
         always: Connect even if nothing is left, to compare the model.
 
     Returns:
-        How many answers were had now, earlier, and not at all.
+        The command's exit code: 0, or 1 when answers failed.
     """
     with open_results(options.output / "results.jsonl", measured(options, strategies)) as results:
         todo, resumed = left_to_do(opened, strategies, results)
+
+        async def ask(base_url: str) -> int:
+            async with connection.connected(options, prompts, base_url) as (context, model):
+                # The address is left out: a server that is started again may have another one.
+                asked = {} if options.model else {"model": getattr(model, "root", None) or model.id}
+                results.agree({"common": {**asked, "response_limit": context.sampling.max_tokens}, "strategies": {}})
+                return await run(opened, todo, context, results, options.concurrency, not options.no_progress)
+
         failed = 0
         if todo or always:
             with connection.served(options, options.output / "server.log") as base_url:
-                failed = asyncio.run(evaluate(options, prompts, base_url, opened, todo, results))
-    return sum(map(len, todo.values())) - failed, resumed, failed
+                failed = asyncio.run(ask(base_url))
+    done = sum(map(len, todo.values())) - failed
+    print(f"{done} {what}, {resumed} from an earlier start, {failed} failed", file=sys.stderr)
+    print(report())
+    if failed:
+        print(f"{failed} {what} failed; the same command tries them again", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def measuring(command: Callable[[], int]) -> int:
+    """Run a command that asks many questions and goes on where it was interrupted: its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    datasets.disable_progress_bars()  # there is one bar, that of the questions
+    return connection.exit_code(command, interrupted="interrupted; the same command continues")
 
 
 def asked_with(header: Measured) -> str:
@@ -195,20 +201,14 @@ def command(arguments: Sequence[str] | None = None) -> int:
     # Whatever can be wrong is said, and what is left to do is found, before a server is started.
     prompts = connection.prepare(options)
     opened = open_benchmarks(options)
+    report = partial(write_report, options, opened)
     # A server that is there is asked which model it has.
-    done, resumed, failed = ask_what_is_left(options, prompts, opened, strategies, always=bool(options.base_url))
-    print(f"{done} answers, {resumed} from an earlier start, {failed} failed", file=sys.stderr)
-    print(write_report(options, opened))
-    if failed:
-        print(f"{failed} answers failed; the same command tries them again", file=sys.stderr)
-    return 1 if failed else 0
+    return ask_and_report(options, prompts, opened, strategies, report, always=bool(options.base_url))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit code: that of :func:`command`, or 2 for what the user has to change."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    datasets.disable_progress_bars()  # there is one bar, that of the evaluation
-    return connection.exit_code(lambda: command(arguments), interrupted="interrupted; the same command continues")
+    return measuring(lambda: command(arguments))
 
 
 if __name__ == "__main__":

@@ -35,9 +35,7 @@ def parser() -> Parser:
     new.add_argument("--image", action="append", default=[], metavar="FILE", help="may be given several times")
     new.add_argument("--always_reflect", action="store_true", help="reflect also when the judge says that it is right")
     new.add_argument("--model", help="model folder or hub id, served with vLLM")
-    new.add_options("model server", connection.SERVER)
-    new.add_options("asking", connection.ASKING, temperature=0.0, max_tokens=1024, max_retries=2)
-    new.add_options("judge", connection.JUDGE)
+    new.add_model_options(temperature=0.0, max_tokens=1024, max_retries=2)
     return new
 
 

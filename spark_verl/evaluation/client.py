@@ -36,7 +36,7 @@ class ServerGoneError(RuntimeError):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample."""
+    """How to sample; the repetition penalty is vLLM's, no part of the OpenAI protocol, and sent only where not 1."""
 
     temperature: float = 1.0
     max_tokens: int = 2048
@@ -126,22 +126,13 @@ class Client:
             ) from error
 
     async def ask(
-        self,
-        messages: list[Message],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int,
-        top_p: float = 1.0,
-        repetition_penalty: float = 1.0,
-        logprobs: bool = False,
+        self, messages: list[Message], sampling: Sampling, *, seed: int, logprobs: bool = False
     ) -> Completion:
         """Sample one response.
 
         Args:
             messages: As in :class:`spark_verl.evaluation.question.Question`.
-            temperature, max_tokens, top_p: Sampling options.
-            repetition_penalty: vLLM's, no part of the OpenAI protocol; sent only where it is not 1.
+            sampling: How.
             seed: A server with per-request seeds (vLLM) gives the same response to the same seed.
             logprobs: Ask for :data:`TOP_LOGPROBS` alternatives of every token.
 
@@ -153,13 +144,13 @@ class Client:
         request: dict[str, Any] = {
             "model": self.model,
             "messages": to_openai(messages),
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "top_p": top_p,
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+            "top_p": sampling.top_p,
             "seed": seed,
         }
-        if repetition_penalty != 1.0:
-            request["extra_body"] = {"repetition_penalty": repetition_penalty}
+        if sampling.repetition_penalty != 1.0:
+            request["extra_body"] = {"repetition_penalty": sampling.repetition_penalty}
         if logprobs:
             request |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         async with self._slots:

@@ -44,12 +44,17 @@ class Parser(argparse.ArgumentParser):
         """Raise an error of one line."""
         raise UsageError(f"{message} (--help lists the options)")
 
-    def add_options(self, title: str, options: Options, **defaults: Any) -> None:
-        """Add a group of options; ``defaults`` stand in for those of the table."""
+    def add_options(self, title: str, options: Options) -> None:
+        """Add a group of options."""
         group = self.add_argument_group(title)
         for names, kind, default, text in options:
             allowed: dict[str, Any] = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
             group.add_argument(*names.split(), default=default, help=text, **allowed)
+
+    def add_model_options(self, judge: Options | None = None, **defaults: Any) -> None:
+        """Add what every command takes that asks a model; ``judge`` and ``defaults`` replace those of the tables."""
+        for title, options in (("model server", SERVER), ("asking", ASKING), ("judge", judge or JUDGE)):
+            self.add_options(title, options)
         self.set_defaults(**defaults)
 
 

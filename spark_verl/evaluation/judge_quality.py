@@ -17,14 +17,12 @@ from matplotlib.figure import Figure
 from sklearn.metrics import brier_score_loss, precision_recall_fscore_support, roc_auc_score
 
 from spark_verl.evaluation.benchmarks.benchmark import mean
-from spark_verl.evaluation.figures import MISSING, markdown, number, percent, without_nan
+from spark_verl.evaluation.figures import MISSING, Record, markdown, number, percent, without_nan
 from spark_verl.vocabulary import UNDECIDED, LabelForm, Objective
 
 BINS = 10
 OWN_ANSWERS = "own answers"
 _BLUE, _ORANGE, _GREY = "#2a6fbb", "#d9822b", "#8a8f98"
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,42 +46,38 @@ def verdicts(items: Sequence[Judged], form: LabelForm) -> dict[str, Any]:
     Returns:
         ``count``; ``unparsable`` (share); ``accuracy`` over all, where an unparsable judgement is wrong;
         ``balanced_accuracy``, the mean of the recalls, which a judge with one answer for everything cannot raise above
-        0.5; for every label ``precision``, ``recall``, ``f1`` and ``support``. None for what is not defined.
+        0.5; for every label ``precision``, ``recall``, ``f1`` and ``support``. NaN for what is not defined.
     """
     truth, said = [item.label for item in items], [item.verdict or "" for item in items]
     measures = precision_recall_fscore_support(truth, said, labels=form.labels, zero_division=np.nan)
     by_label = pd.DataFrame(measures, ["precision", "recall", "f1", "support"], list(form.labels))
-    return without_nan(
-        {
-            "count": len(items),
-            "unparsable": mean(item.verdict is None for item in items),
-            "accuracy": mean(item.verdict == item.label for item in items),
-            **by_label.to_dict(),
-            "balanced_accuracy": float(by_label.loc["recall"].mean(skipna=False)),
-        }
-    )
+    return {
+        "count": len(items),
+        "unparsable": mean(item.verdict is None for item in items),
+        "accuracy": mean(item.verdict == item.label for item in items),
+        **by_label.to_dict(),
+        "balanced_accuracy": float(by_label.loc["recall"].mean(skipna=False)),
+    }
 
 
-def position(items: Sequence[Judged]) -> dict[str, float | None]:
+def position(items: Sequence[Judged]) -> dict[str, float]:
     """Position bias of pairwise judgements.
 
     Returns:
         ``chose_first``: share of A among parsable verdicts; ``first_is_right``: share of A among their labels;
         ``bias``: the difference, 0 without bias; ``accuracy_first``, ``accuracy_second``: accuracy where the right
-        response stands first and second, an unparsable judgement being wrong. None for what is not defined.
+        response stands first and second, an unparsable judgement being wrong. NaN for what is not defined.
     """
     first, second = LabelForm.A_B.labels
     parsed = [item for item in items if item.verdict is not None]
     chose, truth = mean(item.verdict == first for item in parsed), mean(item.label == first for item in parsed)
-    return without_nan(
-        {
-            "chose_first": chose,
-            "first_is_right": truth,
-            "bias": chose - truth,
-            "accuracy_first": mean(item.verdict == first for item in items if item.label == first),
-            "accuracy_second": mean(item.verdict == second for item in items if item.label == second),
-        }
-    )
+    return {
+        "chose_first": chose,
+        "first_is_right": truth,
+        "bias": chose - truth,
+        "accuracy_first": mean(item.verdict == first for item in items if item.label == first),
+        "accuracy_second": mean(item.verdict == second for item in items if item.label == second),
+    }
 
 
 def _probabilities(items: Iterable[Judged], form: LabelForm) -> pd.DataFrame:
@@ -92,25 +86,24 @@ def _probabilities(items: Iterable[Judged], form: LabelForm) -> pd.DataFrame:
     return pd.DataFrame(known, columns=["probability", "truth"], dtype=float)
 
 
-def calibration(items: Iterable[Judged], form: LabelForm, bins: int = BINS) -> dict[str, Any] | None:
+def calibration(items: Iterable[Judged], form: LabelForm) -> dict[str, Any] | None:
     """Probabilities of the favourable label against frequencies.
 
     Args:
         items: Judgements; those without a probability are left out.
         form: Which labels.
-        bins: How many bins of equal width.
 
     Returns:
         ``ece``, the expected calibration error (Guo et al., arXiv 1706.04599): the mean over judgements of the distance
         between probability and frequency in a judgement's bin, 0 is perfect; ``brier``: mean squared distance between
-        probability and truth, 0.25 for a judge that always says 0.5; ``count``; ``bins``, empty ones left out:
-        ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency`` (share whose label is the favourable one).
-        None without any probability.
+        probability and truth, 0.25 for a judge that always says 0.5; ``count``; ``bins`` of equal width,
+        empty ones left out: ``low``, ``high``, ``count``, ``probability`` (mean), ``frequency`` (share whose label is
+        the favourable one). None without any probability.
     """
     known = _probabilities(items, form)
     if known.empty:
         return None
-    edges = np.arange(bins + 1) / bins
+    edges = np.arange(BINS + 1) / BINS
     # A probability on the border of two bins is in the upper one; 1 is in the last.
     groups = known.groupby(np.digitize(known.probability, edges[1:-1]))
     filled = groups.mean().rename(columns={"truth": "frequency"})
@@ -123,33 +116,31 @@ def calibration(items: Iterable[Judged], form: LabelForm, bins: int = BINS) -> d
     }
 
 
-def separation(items: Iterable[Judged], form: LabelForm) -> dict[str, float | int | None]:
+def separation(items: Iterable[Judged], form: LabelForm) -> dict[str, float]:
     """How far the judge's probability tells right from wrong; of own answers this is SPARK's figure 4.
 
     Returns:
         ``p_on_right``, ``p_on_wrong``: mean probability of the favourable label where it is true and where not;
         ``gap``: their difference; ``auc``: probability that a right one gets more than a wrong one, ties counting one
-        half (0.5: no idea); ``right``, ``wrong``: how many. None where one of the kinds is missing.
+        half (0.5: no idea); ``right``, ``wrong``: how many. NaN where one of the kinds is missing.
     """
     known = _probabilities(items, form)
     right, wrong = (known.probability[known.truth == truth] for truth in (1, 0))
-    return without_nan(
-        {
-            "p_on_right": float(right.mean()),
-            "p_on_wrong": float(wrong.mean()),
-            "gap": float(right.mean() - wrong.mean()),
-            "auc": float(roc_auc_score(known.truth, known.probability)) if len(right) and len(wrong) else None,
-            "right": len(right),
-            "wrong": len(wrong),
-        }
-    )
+    return {
+        "p_on_right": float(right.mean()),
+        "p_on_wrong": float(wrong.mean()),
+        "gap": float(right.mean() - wrong.mean()),
+        "auc": float(roc_auc_score(known.truth, known.probability)) if len(right) and len(wrong) else np.nan,
+        "right": len(right),
+        "wrong": len(wrong),
+    }
 
 
 def quality(items: Sequence[Judged], form: LabelForm, *, pairwise: bool = False) -> dict[str, Any]:
-    """Everything above in one dict, ready for JSON."""
+    """Everything above in one dict, ready for JSON: None in place of NaN."""
     found = {"label_form": form, **verdicts(items, form)}
     found |= {"separation": separation(items, form), "calibration": calibration(items, form)}
-    return found | {"position": position(items)} if pairwise else found
+    return without_nan(found | {"position": position(items)} if pairwise else found)
 
 
 def from_results(records: Iterable[Record]) -> dict[str, tuple[LabelForm, list[Judged]]]:
@@ -234,19 +225,16 @@ def _row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
 # -- pictures ----------------------------------------------------------------------------------------------------------
 
 
-def reliability(figures: Mapping[str, Any], path: Path) -> bool:
-    """Draw one reliability diagram per kind of judgement.
+def reliability(figures: Mapping[str, Any], path: Path) -> None:
+    """Draw one reliability diagram per kind of judgement; nothing where none has probabilities.
 
     Args:
         figures: From :func:`report`.
         path: PNG file.
-
-    Returns:
-        Whether anything had probabilities to draw.
     """
     found = {name: figure for name, figure in figures.items() if figure["calibration"]}
     if not found:
-        return False
+        return
     # Without pyplot: no global state, no display.
     canvas = Figure(figsize=(3.6 * len(found), 3.9), layout="constrained")
     for (name, figure), axes in zip(found.items(), canvas.subplots(1, len(found), squeeze=False)[0], strict=True):
@@ -261,22 +249,18 @@ def reliability(figures: Mapping[str, Any], path: Path) -> bool:
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel=f"P({figure['label_form'].labels[0]})")
     canvas.axes[0].set_ylabel("how often it is true (grey: share of judgements)")
     canvas.savefig(path, dpi=150)
-    return True
 
 
-def own_answers(items: Sequence[Judged], path: Path) -> bool:
-    """Draw how P(right) is distributed over the model's own right and wrong answers (SPARK, figure 4).
+def own_answers(items: Sequence[Judged], path: Path) -> None:
+    """Draw P(right) over the model's own right and wrong answers (SPARK, figure 4); nothing where there is none.
 
     Args:
         items: Judgements on own answers, labels Yes and No.
         path: PNG file.
-
-    Returns:
-        Whether there was anything to draw.
     """
     known = _probabilities(items, LabelForm.YES_NO)
     if known.empty:
-        return False
+        return
     canvas = Figure(figsize=(4.6, 3.4), layout="constrained")
     axes = canvas.subplots()
     for truth, name, colour in ((1, "right", _BLUE), (0, "wrong", _ORANGE)):
@@ -288,4 +272,3 @@ def own_answers(items: Sequence[Judged], path: Path) -> bool:
     axes.set(xlim=(0, 1), xlabel="P(right) by the model itself", ylabel="share")
     axes.legend(fontsize=8, loc="upper center")
     canvas.savefig(path, dpi=150)
-    return True

@@ -119,7 +119,8 @@ def open_results(path: Path, options: Measured) -> Generator[ResultsFile]:
             ) from None
         # What a killed process left after the last line break is no line.
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-        results = ResultsFile(path, file, *_read(path))
+        written, records = _read(path) if path.stat().st_size else (None, {})
+        results = ResultsFile(path, file, written, records)
         results.agree(options)
         yield results
 
@@ -135,12 +136,10 @@ def read_results(path: Path) -> tuple[Measured, list[dict[str, Any]]]:
         ResultsError: It is no results file, or is damaged before its end.
     """
     options, records = _read(path)
-    if options is None:
-        raise ResultsError(f"{path} has no options in its first line: is it a results file?")
     return options, list(records.values())
 
 
-def _read(path: Path) -> tuple[Measured | None, dict[Key, dict[str, Any]]]:
+def _read(path: Path) -> tuple[Measured, dict[Key, dict[str, Any]]]:
     options, records = None, {}
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines[:-1], 1):  # what follows the last line break is torn
@@ -161,7 +160,7 @@ def _read(path: Path) -> tuple[Measured | None, dict[Key, dict[str, Any]]]:
             # In the order of the latest line, like a file without repetitions.
             records.pop(key, None)
             records[key] = value
-    if records and options is None:
+    if options is None:
         raise ResultsError(f"{path} has no options in its first line: is it a results file?")
     return options, records
 

@@ -70,9 +70,8 @@ async def run(
     todo: Todo,
     context: Context,
     results: ResultsFile,
-    *,
-    concurrency: int = 32,
-    progress: bool = True,
+    concurrency: int,
+    progress: bool,
 ) -> int:
     """Answer every question under every strategy that has not answered it yet.
 

@@ -20,7 +20,7 @@ from spark_verl.evaluation.judging import Prompts, verdict_probability
 from spark_verl.evaluation.question import Question
 from spark_verl.judge.candidates import shown_text, usable
 from spark_verl.reward import Verdict, parse_judgement
-from spark_verl.vocabulary import Correctness, Message, Objective, Rollout, Source
+from spark_verl.vocabulary import Correctness, LabelForm, Message, Objective, Rollout, Source
 
 
 @dataclass
@@ -57,9 +57,9 @@ class Sample:
         """As it stands in the results."""
         verdict = {"status": self.verdict.status, "correct": self.verdict.correct}
         found = {"kind": self.kind, "answer": self.answer, **verdict, "pool": self.pool}
-        return (
-            found | ({"p_positive": self.p_positive} if self.p_positive is not None else {}) | self.completion.record()
-        )
+        if self.p_positive is not None:
+            found["p_positive"] = self.p_positive
+        return found | self.completion.record()
 
 
 @dataclass
@@ -81,6 +81,14 @@ class Judgement:
     says_right: bool | None
     p_right: float | None
     mass: float | None
+
+    @classmethod
+    def read(cls, about: int, source: Source, completion: Completion, form: LabelForm) -> Judgement:
+        """The judgement that a response to a judge prompt of this form is."""
+        label = parse_judgement(completion.text, form)
+        says_right = None if label is None else label == form.labels[0]
+        p_right, mass = verdict_probability(completion.logprobs, form) or (None, None)
+        return cls(about, source, completion, says_right, p_right, mass)
 
     @property
     def score(self) -> float | None:
@@ -139,14 +147,10 @@ class Session:
         """The question's name among all benchmarks."""
         return f"{self.question.benchmark}/{self.question.id}"
 
-    @property
-    def completions(self) -> list[Completion]:
-        """Every response that this strategy had to pay for, each once."""
-        return list(self._charged.values())
-
     def record(self) -> dict[str, Any]:
         """What is known of the question, what was asked, and what it cost, as it stands in the results."""
-        truth, costs = self.question.ground_truth, self.completions
+        # Every response that this strategy had to pay for, each once.
+        truth, costs = self.question.ground_truth, self._charged.values()
         return {
             "ground_truth": truth if isinstance(truth, str | int | float | bool | None) else str(truth),
             "group": self.question.group,
@@ -191,14 +195,8 @@ class Session:
         found = await self._about(index, Objective.POINTWISE, number)
         if found is None:
             return None
-        source, completion = found
-        form = self.context.prompts.label_form
-        label = parse_judgement(completion.text, form)
-        says_right = None if label is None else label == form.labels[0]
-        p_right, mass = verdict_probability(completion.logprobs, form) or (None, None)
-        judgement = Judgement(index, source, completion, says_right, p_right, mass)
-        self.judgements.append(judgement)
-        return judgement
+        self.judgements.append(Judgement.read(index, *found, self.context.prompts.label_form))
+        return self.judgements[-1]
 
     async def reflect(self, index: int, number: int = 0) -> int:
         """Ask for a better answer than a sample's, or, when it has nothing to show, for another one.
@@ -236,10 +234,10 @@ class Session:
     async def _ask(self, key: Key, messages: list[Message], *, logprobs: bool, judging: bool = False) -> Completion:
         context = self.context
         if key not in self.shared:
-            sampling = vars(context.judging if judging else context.sampling)
+            sampling = context.judging if judging else context.sampling
             seed = request_seed(context.prompts.seed, self.key, *key)
             self.shared[key] = asyncio.ensure_future(
-                context.client.ask(messages, **sampling, seed=seed, logprobs=logprobs)
+                context.client.ask(messages, sampling, seed=seed, logprobs=logprobs)
             )
         self._charged[key] = await self.shared[key]
         return self._charged[key]

@@ -8,9 +8,9 @@ import openai
 import pytest
 from rule_server import Reply, RuleServer
 
-from spark_verl.evaluation.client import Client, ServerGoneError
+from spark_verl.evaluation.client import Client, Sampling, ServerGoneError
 
-ASK = {"temperature": 1.0, "max_tokens": 10, "seed": 1}
+ASK = {"sampling": Sampling(max_tokens=10), "seed": 1}
 MESSAGES = [{"role": "user", "content": "2?"}]
 
 

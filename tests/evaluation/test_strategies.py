@@ -50,7 +50,7 @@ NO, YES, SILENT = ("No", 0.1), ("Yes", 0.9), (None, None)
 def test_single_takes_one_sample(run_strategy):
     session, final, requests = run_strategy(Single(), model(["2"]))
     assert session.samples[final].verdict.correct
-    assert len(requests) == len(session.completions) == 1
+    assert len(requests) == session.record()["requests"] == 1
     assert requests[0]["max_tokens"] == 100 and "logprobs" not in requests[0]
 
 
@@ -169,7 +169,7 @@ def test_best_of_n_takes_the_highest_probability(run_strategy):
     assert {j.about: round(j.p_right, 6) for j in session.judgements if session.samples[j.about].answer == "2"}
     # Equal answers make equal requests, which are sent and paid for once; what has no answer is not judged.
     assert [stage(request)[0] for request in requests].count("judge") == 3
-    assert len(session.completions) == 9
+    assert session.record()["requests"] == 9
 
 
 def test_best_of_n_does_not_choose_by_noise(run_strategy):

@@ -13,8 +13,10 @@ from spark_verl.evaluation.question import Question, marked_message
 from spark_verl.options import brief
 from spark_verl.vocabulary import LabelForm, Message, Objective
 
-_SPARK = "spark/"
-_JUDGES = {f"{_SPARK}{Objective.POINTWISE}": LabelForm.YES_NO, f"{_SPARK}{Objective.PAIRWISE}": LabelForm.A_B}
+SPARK_SOURCE = "spark/"
+"""How the data source of a row begins that is itself about judging or reflecting."""
+
+_JUDGES = {SPARK_SOURCE + Objective.POINTWISE: LabelForm.YES_NO, SPARK_SOURCE + Objective.PAIRWISE: LabelForm.A_B}
 """Data sources whose rows are judge questions, and the label form of those that name none."""
 
 
@@ -71,7 +73,7 @@ class VerlRows(Benchmark):
 
     def can_be_judged(self, question: Question) -> bool:
         """Judge and reflection prompts are not judged once more."""
-        return not question.meta["data_source"].startswith(_SPARK)
+        return not question.meta["data_source"].startswith(SPARK_SOURCE)
 
 
 class Digits(VerlRows):

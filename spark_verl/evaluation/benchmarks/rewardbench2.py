@@ -163,9 +163,10 @@ def ties_figures(scored: Scored) -> dict[str, float]:
         if len(ratings) != ratings[0][0].meta["responses"]:
             incomplete += 1
             continue
-        values = [(question.ground_truth == "high", _rating_of(verdict)) for question, verdict in ratings]
-        right = [value for is_right, value in values if is_right]
-        wrong = [value for is_right, value in values if not is_right]
+        values: dict[str, list[float]] = {"high": [], "low": []}
+        for question, verdict in ratings:
+            values[question.ground_truth].append(UNREADABLE_RATING if verdict.answer is None else float(verdict.answer))
+        right, wrong = values["high"], values["low"]
         margins[kind][group] = (min(right) - max(wrong), max(right) - min(right))
     tied, ref = margins["tied"], margins["ref"]
     pairs = [(tied[group][0], ref[group][0], tied[group][1]) for group in tied if group in ref]
@@ -185,10 +186,6 @@ def _margin(margin: float, spread: float) -> float:
     if spread == 0:
         return float((margin > 0) - (margin < 0))
     return math.tanh(margin / spread - 1)
-
-
-def _rating_of(verdict: Verdict) -> float:
-    return UNREADABLE_RATING if verdict.answer is None else float(verdict.answer)
 
 
 def read_rating(response: str) -> int | None:
