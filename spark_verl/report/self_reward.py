@@ -133,12 +133,11 @@ def promise_chart(runs: Sequence[Run]) -> Chart | None:
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(shown), 1 if narrow else 2, sharex=True, sharey=True)
-        for axes, (run, title, found) in zip(grid, shown, strict=True):
+        columns = 1 if narrow else 2
+        for axes, (run, title, found) in style.panels(figure, shown, columns, columns, sharex=True, sharey=True):
             axes.plot(found["said"], color=style.STAGES[0], label="mean reward: what was promised")
             axes.plot(found["true"], color=style.INK, linestyle=style.DASHED, label="accuracy: what came true")
             _finish(axes, run.name, title, len(runs) > 1)
-        style.legend_above(figure, grid, 1 if narrow else 2)
 
     rows = [
         (run.name, title, f"{found['said'].mean():.2f}", f"{found['true'].mean():.2f}") for run, title, found in shown
@@ -164,15 +163,14 @@ def gate_chart(runs: Sequence[Run]) -> Chart | None:
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(shown), 1 if narrow else len(shown), sharex=True, sharey=True)
-        for axes, (run, found) in zip(grid, shown, strict=True):
+        columns, legend = (1, 1) if narrow else (len(shown), 3)
+        for axes, (run, found) in style.panels(figure, shown, columns, legend, sharex=True, sharey=True):
             axes.fill_between(found.index, found["audit/low"], found["audit/high"], color=style.BAND, linewidth=0)
             axes.plot(found["audit/rho"], color=style.STAGES[2], label="ρ: rewards against truth")
             axes.plot(found["audit/youden"], color=style.STAGES[5], linestyle=style.DOTTED, label="J = TPR − FPR")
             axes.step(found.index, found["weight"], where="mid", color=style.INK, label="weight of the gate")
             axes.axhline(0, color=style.MUTED, linewidth=0.7)
             _finish(axes, run.name, "The gate", len(runs) > 1)
-        style.legend_above(figure, grid, 1 if narrow else 3)
 
     rows = [
         (run.name, *(f"{found[name].iloc[-1]:.2f}" for name in columns[:3]), f"{found['weight'].mean():.2f}")
