@@ -92,7 +92,10 @@ class Run:
 
     def of(self, objective: Objective, *names: str) -> pd.DataFrame:
         """Metrics of an objective over the steps that have the first of them, a column each."""
-        prefix = "spark/policy" if objective == Objective.POLICY else f"spark/judge/{objective}"
+        return self.under("spark/policy" if objective == Objective.POLICY else f"spark/judge/{objective}", *names)
+
+    def under(self, prefix: str, *names: str) -> pd.DataFrame:
+        """Metrics ``prefix/name`` over the steps that have the first of them, a column each."""
         found = self.metrics.reindex(columns=[f"{prefix}/{name}" for name in names])
         return found.set_axis(list(names), axis=1).dropna(subset=list(names[:1]))
 
