@@ -193,10 +193,9 @@ def told_apart(names: Sequence[str], other: str) -> str:
     return f" Colour: {names[0]}; {other}: {names[1]}." if len(names) > 1 else ""
 
 
-def percent_axis(axes: Axes, low: float = 0.0, high: float = 1.0) -> None:
+def percent_axis(axes: Axes) -> None:
     """A y axis in percent with room above and below the extremes."""
-    margin = 0.03 * (high - low)
-    axes.set_ylim(low - margin, high + margin)
+    axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(percent_ticks)
 
 
