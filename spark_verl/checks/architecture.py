@@ -1,8 +1,9 @@
-"""What a model's ``config.json`` says, and which settings do not go with it."""
+"""What a model's ``config.json`` says, and which settings do not go with it: can PEFT put the adapter on it?"""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from spark_verl import qwen
-from spark_verl.checks.lora import lora_problems
-from spark_verl.options import brief, refuse
+from spark_verl.checks.model import is_hub_id
+from spark_verl.options import LONGEST_REASON, brief, refuse
 
 if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PretrainedConfig
+
+_SECTION = "actor_rollout_ref.model"
 
 
 def known_shape(path: str) -> tuple[str, dict[str, Any]] | None:
@@ -30,17 +33,13 @@ def model_config(path: str, trust_remote_code: bool = False) -> PretrainedConfig
         ValueError: transformers cannot read it.
     """
     from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
     from transformers import AutoConfig
 
     file = Path(os.path.expanduser(path), "config.json")
     if not file.is_file():
         if shape := known_shape(path):
             return AutoConfig.for_model(shape[0], **shape[1])
-        try:
-            cached = try_to_load_from_cache(path, "config.json")
-        except HFValidationError:
-            return None
+        cached = try_to_load_from_cache(path, "config.json") if is_hub_id(path) else None
         if not isinstance(cached, str):
             return None
         file = Path(cached)
@@ -102,3 +101,57 @@ def _problems(config: DictConfig, found: PretrainedConfig, rollout: DictConfig) 
     if longest > context:
         key = "actor_rollout_ref.rollout.max_model_len" if rollout.max_model_len else "data.max_prompt_length"
         yield f"{key}: {longest} tokens, the model's context is {context} (max_position_embeddings)"
+
+
+# -- LoRA --------------------------------------------------------------------------------------------------------------
+
+
+def lora_problems(config: DictConfig, model: Module | None) -> Iterator[str]:
+    """A message for each setting of LoRA that will not do; PEFT is asked with a model that has no weights.
+
+    Args:
+        config: The whole config.
+        model: The model, on torch's ``meta`` device; None where it cannot be built here. PEFT changes it.
+    """
+    section = config.actor_rollout_ref.model
+    if section.get("lora_adapter_path"):
+        adapter = str(section.lora_adapter_path)
+        folder = Path(os.path.expanduser(adapter))
+        may_be_elsewhere = "://" in adapter or (not folder.is_dir() and "/" in adapter and is_hub_id(adapter))
+        if not may_be_elsewhere and not (folder / "adapter_config.json").is_file():
+            yield f"{_SECTION}.lora_adapter_path: {brief(folder)} is no adapter, it has no adapter_config.json"
+        return  # it says itself which modules it is for
+    asked = {
+        name: OmegaConf.to_container(value) if OmegaConf.is_config(value := section.get(name)) else value
+        for name in ("target_modules", "target_parameters", "exclude_modules")
+    }
+    if model is not None:
+        yield from _adapter_problems(model, {"r": section.lora_rank, "lora_alpha": section.lora_alpha, **asked})
+
+
+def _adapter_problems(model: Module, asked: dict[str, Any]) -> Iterator[str]:
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    key, targets = f"{_SECTION}.target_modules", asked["target_modules"]
+    names = [name for name, _ in model.named_modules()]
+    # PEFT is content when one name of several is found.
+    for target in targets if isinstance(targets, list) else ():
+        if not any(check_target_module_exists(LoraConfig(target_modules=[target]), name) for name in names):
+            yield f"{key}: the model has no module {brief(target)}, its linear layers are {_linear_layers(model)}"
+            return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PEFT about the model's weights
+            get_peft_model(model, LoraConfig(**asked))
+    except Exception as error:  # PEFT raises anything from re.error to TypeError
+        left_out = f", exclude_modules={brief(asked['exclude_modules'])}" if asked["exclude_modules"] else ""
+        reason = f"{brief(error, LONGEST_REASON)}; the model's linear layers are {_linear_layers(model)}"
+        yield f"{key}={brief(targets)}{left_out}: {reason}"
+
+
+def _linear_layers(model: Module) -> str:
+    from torch.nn import Linear
+
+    last = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, Linear)}
+    return brief(", ".join(sorted(name for name in last if not name.isdecimal())), LONGEST_REASON)

@@ -60,7 +60,6 @@ def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
 
 def wrong_kinds(config: DictConfig) -> Iterator[str]:
     """A message for each value that is of another kind than verl's default, or null where verl looks for keys."""
-    # References are left out: the value that they lead to is looked at where it stands.
     yield from _wrong_kinds(plain(config, resolve=False), verl_defaults(), "")
 
 
@@ -118,7 +117,7 @@ def _wrong_kinds(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str
         if key not in mine or here in _OWN:
             continue
         value = mine[key]
-        if _is_reference(value):
+        if isinstance(value, str) and "${" in value:  # what a reference leads to is looked at where it stands
             continue
         if isinstance(default, dict) and default:
             if isinstance(value, dict):
@@ -136,10 +135,6 @@ def _kind(value: Any) -> str:
         return "a number"
     # Where one name may stand, several may, and the other way round.
     return "a section of options" if isinstance(value, dict) else "a text or a list"
-
-
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, str) and "${" in value
 
 
 def _unknown(mine: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str) -> Iterator[str]:

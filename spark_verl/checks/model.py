@@ -105,15 +105,24 @@ def _read_json(file: Path) -> Any:
         return None
 
 
-def _problem_of_hub_id(model: str, at_hand: bool) -> str | None:
-    import httpx
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form of an id on the Hugging Face hub."""
+    from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
     try:
-        validate_repo_id(model)
+        validate_repo_id(text)
     except HFValidationError:
+        return False
+    return True
+
+
+def _problem_of_hub_id(model: str, at_hand: bool) -> str | None:
+    import httpx
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    if not is_hub_id(model):
         return "is neither a folder here nor a hub id"
     if not at_hand or isinstance(try_to_load_from_cache(model, "config.json"), str):
         return None

@@ -43,10 +43,6 @@ def _off(value: Any, config: DictConfig) -> bool:
     return not value
 
 
-def _is_multiple(value: int, of: int) -> bool:
-    return value % of == 0
-
-
 def _holds_one_sequence(limit: int, config: DictConfig) -> bool:
     return limit >= config.data.max_prompt_length + config.data.max_response_length
 
@@ -208,18 +204,18 @@ RULES = (
     ),
     Rule(
         "actor_rollout_ref.rollout.tensor_model_parallel_size",
-        lambda value, config: _is_multiple(_ranks(config), _replica(config)),
+        lambda value, config: _ranks(config) % _replica(config) == 0,
         "({value}) times data_parallel_size must divide the number of GPUs ({config.trainer.nnodes} x"
         " {config.trainer.n_gpus_per_node}): all of them generate",
     ),
     Rule(
         "actor_rollout_ref.actor.ulysses_sequence_parallel_size",
-        lambda value, config: _is_multiple(_ranks(config), value),
+        lambda value, config: _ranks(config) % value == 0,
         "({value}) must divide the number of GPUs ({config.trainer.nnodes} x {config.trainer.n_gpus_per_node})",
     ),
     Rule(
         "actor_rollout_ref.actor.fsdp_config.fsdp_size",
-        lambda value, config: not 0 <= value < _ranks(config) or (value > 0 and _is_multiple(_ranks(config), value)),
+        lambda value, config: not 0 <= value < _ranks(config) or (value > 0 and _ranks(config) % value == 0),
         "({value}) must divide the number of GPUs ({config.trainer.nnodes} x {config.trainer.n_gpus_per_node}), or be"
         " -1 for all of them",
     ),
@@ -253,7 +249,7 @@ RULES = (
     _needs("spark.judge_step", "next", *_NOT_STORED, "rows that are stored ask nothing of the next step"),
     Rule(
         "data.train_batch_size",
-        lambda value, config: _is_multiple(value, config.actor_rollout_ref.actor.ppo_mini_batch_size),
+        lambda value, config: value % config.actor_rollout_ref.actor.ppo_mini_batch_size == 0,
         "({value}) must be a multiple of actor.ppo_mini_batch_size"
         " ({config.actor_rollout_ref.actor.ppo_mini_batch_size})",
     ),

@@ -199,7 +199,7 @@ _ZERO = torch.FloatTensor([[0.0]])
 _ONE = torch.ones(1, 1, dtype=torch.long)
 _MODEL, _ACTOR, _REF, _ROLLOUT = (f"actor_rollout_ref.{name}" for name in ("model", "actor", "ref", "rollout"))
 _ATTENTION, _DATASET = f"{_MODEL}.override_config.attn_implementation", "data.custom_cls.path"
-_REWARD = "reward.custom_reward_function.path"
+_KL, _REWARD = "algorithm.use_kl_in_reward", "reward.custom_reward_function.path"
 
 QUESTIONS = (
     Question(_ACTOR, lambda value, config: omega_conf_to_dataclass(value)),
@@ -211,21 +211,11 @@ QUESTIONS = (
         lambda value, config: build_optimizer([torch.nn.Parameter(_ZERO)], omega_conf_to_dataclass(value)),
     ),
     Question(f"{_ACTOR}.policy_loss.loss_mode", lambda value, config: _one_of(core_algos.POLICY_LOSS_REGISTRY, value)),
-    Question(
-        f"{_ACTOR}.kl_loss_type",
-        lambda value, config: core_algos.kl_penalty(_ZERO, _ZERO, value),
-        where=f"{_ACTOR}.use_kl_loss",
+    *(
+        Question(penalty, lambda value, config: core_algos.kl_penalty(_ZERO, _ZERO, value), where=switch)
+        for penalty, switch in ((f"{_ACTOR}.kl_loss_type", f"{_ACTOR}.use_kl_loss"), ("algorithm.kl_penalty", _KL))
     ),
-    Question(
-        "algorithm.kl_penalty",
-        lambda value, config: core_algos.kl_penalty(_ZERO, _ZERO, value),
-        where="algorithm.use_kl_in_reward",
-    ),
-    Question(
-        "algorithm.kl_ctrl",
-        lambda value, config: core_algos.get_kl_controller(value),
-        where="algorithm.use_kl_in_reward",
-    ),
+    Question("algorithm.kl_ctrl", lambda value, config: core_algos.get_kl_controller(value), where=_KL),
     Question("algorithm.rollout_correction", _ask_correction, where="algorithm.rollout_correction"),
     *(
         Question(f"{part}.fsdp_config.{name}", _ask_dtypes, where=f"{part}.fsdp_config.{name}")

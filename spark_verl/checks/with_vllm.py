@@ -51,28 +51,24 @@ def _problems(config: DictConfig) -> Iterator[str]:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.model_executor.model_loader import get_model_loader
 
-    rollout = config.actor_rollout_ref.rollout
+    rollout, section = config.actor_rollout_ref.rollout, f"{_SECTION}.engine_kwargs.vllm"
     engine = OmegaConf.to_container(rollout.get("engine_kwargs") or OmegaConf.create({}), resolve=True)
     extra = (engine.get("vllm") if isinstance(engine, dict) else None) or {}
     if not isinstance(extra, dict):
-        yield f"{_SECTION}.engine_kwargs.vllm is a section of options, got {brief(extra)}"
+        yield f"{section} is a section of options, got {brief(extra)}"
         return
     known = [one.name for one in dataclasses.fields(AsyncEngineArgs)]
     for name in extra:
         if str(name).replace("-", "_") not in known:
-            key, names = (
-                f"{_SECTION}.engine_kwargs.vllm.{name}",
-                [f"{_SECTION}.engine_kwargs.vllm.{one}" for one in known],
-            )
+            key, names = f"{section}.{name}", [f"{section}.{one}" for one in known]
             yield f"{key}: vLLM has no such option{suggestion(key, names)}"
             return
     given = {ours: rollout.get(verls) for verls, ours in ARGUMENTS.items()} | extra
     places = {ours: f"{_SECTION}.{verls}" for verls, ours in ARGUMENTS.items()}
-    places |= {name: f"{_SECTION}.engine_kwargs.vllm.{name}" for name in extra}
-    found = [
-        f"{places[name]}={brief(value)}: {reason}" for name, value in given.items() for reason in _parsed(name, value)
-    ]
-    yield from found
+    places |= {name: f"{section}.{name}" for name in extra}
+    for name, value in given.items():
+        if (reason := _refusal(lambda name=name, value=value: _parse(name, value))) is not None:
+            yield f"{places[name]}={brief(value)}: {reason}"
     length = rollout.max_model_len or config.data.max_prompt_length + config.data.max_response_length
     # verl raises the number of tokens itself where prompts are not cut into chunks.
     tokens = rollout.max_num_batched_tokens
@@ -93,10 +89,8 @@ def _problems(config: DictConfig) -> Iterator[str]:
         for name in ("temperature", "top_p", "top_k"):
             parts[f"{place}{name}"] = lambda name=name, sampling=sampling: SamplingParams(**{name: sampling[name]})
     for place, build in parts.items():
-        try:
-            build()
-        except Exception as error:  # whatever vLLM raises is its answer
-            yield f"{_SECTION}.{place}={brief(OmegaConf.select(rollout, place))}: {_reason(error)}"
+        if (reason := _refusal(build)) is not None:
+            yield f"{_SECTION}.{place}={brief(OmegaConf.select(rollout, place))}: {reason}"
 
 
 def _quantize(rollout: DictConfig) -> None:
@@ -108,17 +102,9 @@ def _quantize(rollout: DictConfig) -> None:
         vLLMHttpServer._apply_quantization(SimpleNamespace(config=rollout, model_config=model))  # ty: ignore[invalid-argument-type]
 
 
-def _parsed(name: str, value: Any) -> Iterator[str]:
-    """Why vLLM's command line refuses an option, if it does."""
+def _parse(name: str, value: Any) -> None:
+    """Give an option to vLLM's command line."""
     from verl.workers.rollout.vllm_rollout.utils import build_cli_args_from_config
-
-    try:
-        _parser().parse_args(build_cli_args_from_config({name: value}))
-    except Exception as error:  # argparse's and, from the types of its options, any other
-        yield _reason(error)
-
-
-def _parser() -> Any:
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -128,8 +114,13 @@ def _parser() -> Any:
         def error(self, message: str) -> NoReturn:
             raise ValueError(message)
 
-    return AsyncEngineArgs.add_cli_args(Parser())
+    AsyncEngineArgs.add_cli_args(Parser()).parse_args(build_cli_args_from_config({name: value}))
 
 
-def _reason(error: Exception) -> str:
-    return brief(error.errors()[0]["msg"] if isinstance(error, ValidationError) else error, LONGEST_REASON)
+def _refusal(ask: Callable[[], Any]) -> str | None:
+    """Why vLLM refuses what it is asked, if it does."""
+    try:
+        ask()
+    except Exception as error:  # whatever vLLM raises is its answer
+        return brief(error.errors()[0]["msg"] if isinstance(error, ValidationError) else error, LONGEST_REASON)
+    return None

@@ -21,7 +21,7 @@ from spark_verl.data.errors import RowError, said
 from spark_verl.data.rows import MEDIA, Columns, compare_images, look
 from spark_verl.data.samples import existing_file, open_sample
 from spark_verl.data.sources import python_row
-from spark_verl.data.verl_class import VerlRows, images_of
+from spark_verl.data.verl_class import VerlRows
 from spark_verl.options import brief
 
 
@@ -254,7 +254,7 @@ class _Check:
                 "",
             )
             raise RowError("unreadable", f"{hint}verl fails with {said(error)}") from error
-        compare_images(images, found.images, images_of(media))
+        compare_images(images, found.images, media[0] or ())
         try:
             tokens = verl_rows.tokens(messages, media)
         except Exception as error:  # chat templates and processors raise anything

@@ -50,11 +50,6 @@ class Columns:
     truths: bool = True
     unlabelled: bool = False
 
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """Columns that a file must have."""
-        return "data_source", self.prompt, "reward_model", "extra_info"
-
     def check_schema(self, schema: pa.Schema) -> None:
         """Check a file's columns and the types that need no look into rows.
 
@@ -63,7 +58,7 @@ class Columns:
         """
         if twice := [name for name in schema.names if schema.names.count(name) > 1]:
             raise ValueError(f"it has the column {brief(twice[0])} twice: leave one out")
-        for name in self.needed:
+        for name in ("data_source", self.prompt, "reward_model", "extra_info"):
             if name not in schema.names:
                 key = " (data.prompt_key)" if name == self.prompt else ""
                 raise ValueError(

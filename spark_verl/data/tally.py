@@ -50,19 +50,12 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """For the JSON file."""
-        return {
-            "read": self.read,
-            "filtered": self.filtered,
-            "not_drawn": self.not_drawn,
-            "written": self.written,
-            "text_only": self.text_only,
-            "unlabelled": self.unlabelled,
-            "dropped": {
-                reason: {"count": len(records), "meaning": REASONS[reason], "examples": records[:EXAMPLES]}
-                for reason, records in self.reasons
-            },
-            "images": dict(self.images),
+        dropped = {
+            reason: {"count": len(records), "meaning": REASONS[reason], "examples": records[:EXAMPLES]}
+            for reason, records in self.reasons
         }
+        counts = {name: value for name, value in vars(self).items() if name != "split"}
+        return counts | {"dropped": dropped, "images": dict(self.images)}
 
     def lines(self) -> list[str]:
         """A line for each reason."""

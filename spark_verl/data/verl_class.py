@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.utils import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 from omegaconf import DictConfig
-from PIL import Image
 
 _NO_PROCESSOR = object()
 """verl asks whether there is a processor before it touches images."""
@@ -87,11 +86,6 @@ class VerlRows:
             self._processor, text=[text], images=images, videos=videos, audio=sounds, mm_processor_kwargs=options
         )
         return len(made["input_ids"][0])
-
-
-def images_of(media: tuple[Any, ...]) -> list[Image.Image]:
-    """The images of :meth:`VerlRows.media`."""
-    return list(media[0] or ())
 
 
 @contextlib.contextmanager

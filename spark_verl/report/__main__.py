@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, help="where to write instead")
     options = parser.parse_args(arguments)
     try:
-        runs, name = [Run.load(options.run_dir, options.metrics or log_of(options.run_dir))], "report"
+        runs, name = [Run(options.run_dir, options.metrics or log_of(options.run_dir))], "report"
         if options.compare:
-            runs.append(Run.load(options.compare, log_of(options.compare)))
+            runs.append(Run(options.compare, log_of(options.compare)))
             name = "report_beside_" + re.sub(r"[^\w.-]", "_", runs[1].name)
             tell_apart(*runs)
         page = build(runs, name=name)

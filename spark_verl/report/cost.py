@@ -95,13 +95,12 @@ def time_by_stage(runs: Sequence[Run]) -> Chart | None:
     colours = {name: style.STAGES[i % len(style.STAGES)] for i, name in enumerate(names)} | {"other": style.STAGES[-1]}
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(found), 1 if narrow else len(found), sharey=True)
-        for axes, (run, shown) in zip(grid, found, strict=True):
+        columns, legend = (1, 1) if narrow else (len(found), 4)
+        for axes, (run, shown) in style.panels(figure, found, columns, legend, sharey=True):
             _stack(axes, shown, colours, STAGE_NAMES)
             axes.set_title(run.name if len(found) > 1 else "")
             axes.set_xlabel("training step")
             axes.set_ylabel("seconds per step")
-        style.legend_above(figure, grid, 1 if narrow else 4)
 
     rows = []
     for run, shown in found:
@@ -141,15 +140,14 @@ def rows_and_tokens(runs: Sequence[Run]) -> Chart | None:
     found = [(run, what, amounts[objectives]) for run in runs for what, amounts in counts(run).items()]
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(found), 1 if narrow else 2)
-        for axes, (run, what, amounts) in zip(grid, found, strict=True):
+        columns, legend = (1, 2) if narrow else (2, 4)
+        for axes, (run, what, amounts) in style.panels(figure, found, columns, legend):
             if amounts.empty:
                 style.nothing(axes, "no steps")
                 continue
             _stack(axes, amounts, style.COLOURS, style.NAMES)
             axes.set_title(what.capitalize() if len(runs) == 1 else f"{run.name} · {what}")
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        style.legend_above(figure, grid, 2 if narrow else 4)
 
     rows = []
     for run in runs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -15,10 +14,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
+from spark_verl.data.errors import RowError
+from spark_verl.data.sources import parquet_rows
 from spark_verl.runs.config import RunConfig
 
 LARGEST_SIDE = 448
 """Pixels; larger images are shown smaller."""
+
+MOST_IMAGES = 4
+"""Of a row that are shown."""
 
 _MEDIA = re.compile(r"<(?:image|video)>")
 _SPACE = re.compile(r"\s+")
@@ -103,28 +107,27 @@ class DataRows:
             index: ``extra_info.index`` of the row, where the dump tells; goes before the text.
         """
         question = _plain(user_text(prompt_text))
-        if index is None:
-            matches = self._found.get((split, "question", question), [])
-        else:
-            matches = self._found.get((split, "index", str(index)), [])
-            if len(matches) == 1:
-                return matches[0]
+        key = (split, "question", question) if index is None else (split, "index", str(index))
+        matches = self._found.get(key, [])
+        if index is not None and len(matches) == 1:
+            return matches[0]
         matches = [row for row in matches if row.question == question and row.truth == ground_truth]
         return matches[0] if len(matches) == 1 else None
 
 
-def images(row: DataRow, most: int = 4) -> list[str]:
+def images(row: DataRow) -> list[str]:
     """A row's images as ``data:`` URIs, decoded and encoded anew, so that nothing but pixels gets through."""
-    return [uri for image in (_cell(row, "images") or [])[:most] if (uri := _image_uri(image))]
+    _, found = next(parquet_rows(row.path, ["images"], {row.position}))
+    if isinstance(found, RowError):
+        return []
+    return [uri for image in (found.get("images") or [])[:MOST_IMAGES] if (uri := _image_uri(image))]
 
 
 def user_text(prompt_text: str) -> str:
     """The last user turn of a prompt that was decoded without special tokens (Qwen's ``role\\ntext`` lines)."""
     text = re.sub(r"\n?assistant\n?\Z", "", prompt_text.rstrip())
     _, found, last = text.rpartition("\nuser\n")
-    if found:
-        return last
-    return text.removeprefix("user\n")
+    return last if found else text.removeprefix("user\n")
 
 
 def _question(messages: list[dict[str, Any]]) -> str:
@@ -154,22 +157,6 @@ def _read(path: Path) -> list[DataRow]:
         )
         for position, row in enumerate(table.to_pylist())
     ]
-
-
-def _cell(row: DataRow, name: str) -> Any:
-    file = pq.ParquetFile(row.path)
-    if name not in file.schema_arrow.names:
-        return None
-    position = row.position
-    for group in range(file.num_row_groups):
-        size = file.metadata.row_group(group).num_rows
-        if position < size:
-            # In small batches: a row group of a file of images can be larger than the memory.
-            batches = file.iter_batches(batch_size=32, row_groups=[group], columns=[name])
-            batch = next(itertools.islice(batches, position // 32, None))
-            return batch.column(0)[position % 32].as_py()
-        position -= size
-    return None
 
 
 def _image_uri(image: dict[str, Any]) -> str | None:

@@ -10,9 +10,8 @@ Everything on the page is drawn from a :class:`Run`; nothing goes back to the fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,6 @@ from spark_verl.report.heldout import HeldOut, held_out, source_sizes
 from spark_verl.runs import config as run_config
 from spark_verl.runs import dumps
 from spark_verl.runs import metrics as log_reader
-from spark_verl.runs.config import RunConfig
 from spark_verl.runs.metrics import Metrics
 from spark_verl.runs.validation import accuracies
 from spark_verl.vocabulary import POSITIVE_LABELS, LabelForm, Objective, Supervision
@@ -38,13 +36,15 @@ FIGURES = ("step", "objective", "group", "score", "characters", "tokens", "data_
 """Columns of :func:`read_dumps`."""
 
 
-@dataclass
 class Run:
-    """Everything that a page shows of a run.
+    """A run folder, read; what is not there is empty.
+
+    Args:
+        folder: As ``run_scripts/quickstart.sh`` or ``run_scripts/train.sh`` leaves it.
+        metrics_path: The log, where it is not ``folder/metrics.jsonl``.
+        name: How the page calls the run; by default the folder's name.
 
     Attributes:
-        folder: The run folder.
-        name: How the page calls the run.
         log: What was odd about the log.
         metrics: Its numbers, a row per step.
         summary: ``summary.json``; empty without it.
@@ -53,63 +53,33 @@ class Run:
         rollouts, validations: Figures of at most :data:`MOST_DUMPS` of them each, as :func:`read_dumps` has them.
         data: The run's data files, as far as they are on this machine.
         held_out: Validated quantities over the steps, with intervals where the number of prompts is known.
+
+    Raises:
+        NotADirectoryError: There is no such folder.
+        UnreadableFile: A config in it cannot be read.
     """
 
-    folder: Path
-    name: str
-    log: Metrics
-    metrics: pd.DataFrame
-    summary: dict[str, Any]
-    config: RunConfig
-    rollout_files: dict[int, Path]
-    validation_files: dict[int, Path]
-    rollouts: pd.DataFrame
-    validations: pd.DataFrame
-    data: DataRows
-    held_out: dict[str, list[HeldOut]]
-
-    @classmethod
-    def load(cls, folder: Path, metrics_path: Path | None = None, name: str | None = None) -> Run:
-        """Read a run folder; what is not there is empty.
-
-        Args:
-            folder: As ``run_scripts/quickstart.sh`` or ``run_scripts/train.sh`` leaves it.
-            metrics_path: The log, where it is not ``folder/metrics.jsonl``.
-            name: Default: the folder's name.
-
-        Raises:
-            NotADirectoryError: There is no such folder.
-            UnreadableFile: A config in it cannot be read.
-        """
+    def __init__(self, folder: Path, metrics_path: Path | None = None, name: str | None = None) -> None:
         if not folder.is_dir():
             raise NotADirectoryError(f"{folder} is no folder: give the folder that a run wrote (OUTPUT_DIR)")
+        self.folder, self.name = folder, name or folder.resolve().name
         path = metrics_path or folder / "metrics.jsonl"
-        log = log_reader.read(path) if path.is_file() else Metrics()
-        config = run_config.load(folder)
+        self.log = log_reader.read(path) if path.is_file() else Metrics()
+        self.metrics = pd.DataFrame.from_dict(self.log.steps, orient="index", dtype=float)
+        self.summary = run_config.read_object(folder / "summary.json")
+        self.config = run_config.load(folder)
+        self.rollout_files = self._dumps("trainer.rollout_data_dir", "rollouts")
+        self.validation_files = self._dumps("trainer.validation_data_dir", "validation")
+        self.rollouts, self.validations = read_dumps(self.rollout_files), read_dumps(self.validation_files)
+        self.data = DataRows.find(folder, self.config)
+        self.held_out = _held_out(self.log, self.validations, self.data)
 
-        def dump_files(key: str, default: str) -> dict[int, Path]:
-            place, configured = folder / default, config.values.get(key)
-            if not place.is_dir() and configured:
-                place = Path(configured).expanduser()
-            return dumps.files(place, max(log.steps, default=None))
-
-        rollout_files = dump_files("trainer.rollout_data_dir", "rollouts")
-        validation_files = dump_files("trainer.validation_data_dir", "validation")
-        validations, data = read_dumps(validation_files), DataRows.find(folder, config)
-        return cls(
-            folder=folder,
-            name=name or folder.resolve().name,
-            log=log,
-            metrics=pd.DataFrame.from_dict(log.steps, orient="index", dtype=float),
-            summary=run_config.read_object(folder / "summary.json"),
-            config=config,
-            rollout_files=rollout_files,
-            validation_files=validation_files,
-            rollouts=read_dumps(rollout_files),
-            validations=validations,
-            data=data,
-            held_out=_held_out(log, validations, data),
-        )
+    def _dumps(self, key: str, default: str) -> dict[int, Path]:
+        """The dumps in the run folder, or where the config had them written."""
+        place, configured = self.folder / default, self.config.values.get(key)
+        if not place.is_dir() and configured:
+            place = Path(configured).expanduser()
+        return dumps.files(place, max(self.log.steps, default=None))
 
     @property
     def trained(self) -> pd.Index:
@@ -122,7 +92,10 @@ class Run:
 
     def of(self, objective: Objective, *names: str) -> pd.DataFrame:
         """Metrics of an objective over the steps that have the first of them, a column each."""
-        prefix = "spark/policy" if objective == Objective.POLICY else f"spark/judge/{objective}"
+        return self.under("spark/policy" if objective == Objective.POLICY else f"spark/judge/{objective}", *names)
+
+    def under(self, prefix: str, *names: str) -> pd.DataFrame:
+        """Metrics ``prefix/name`` over the steps that have the first of them, a column each."""
         found = self.metrics.reindex(columns=[f"{prefix}/{name}" for name in names])
         return found.set_axis(list(names), axis=1).dropna(subset=list(names[:1]))
 

@@ -93,14 +93,14 @@ def skew(run: Run, side: Side) -> Skew | None:
 
 def balance(runs: Sequence[Run]) -> Section:
     """Shares of Yes and A among labels and verdicts."""
-    skews = [[skew(run, side) for side in SIDES] for run in runs]
+    skews = [(run, side, skew(run, side)) for run in runs for side in SIDES]
+    of_run = {run.name: [(side, found) for of, side, found in skews if of is run and found] for run in runs}
     findings = []
-    for run, row in zip(runs, skews, strict=True):
+    for run in runs:
         told = [
             f"{style.percent(found.labels)} of the {side.objective} labels are {side.word} (target {side.target}), "
             f"{style.percent(found.verdicts)} of the verdicts"
-            for side, found in zip(SIDES, row, strict=True)
-            if found
+            for side, found in of_run[run.name]
         ]
         findings.append((run.name, f"{'; '.join(told)}." if told else ""))
     return Section(
@@ -109,29 +109,25 @@ def balance(runs: Sequence[Run]) -> Section:
         "A judge that sees mostly right answers learns to say Yes, so both are steered towards one half.",
         findings,
         [balance_chart(runs, skews)],
-        missing=lacking(runs, _without_judge, "Balance of labels", NO_JUDGE),
+        missing=lacking(runs, lambda run: not of_run[run.name], "Balance of labels", NO_JUDGE),
     )
 
 
-def _without_judge(run: Run) -> bool:
-    return all(run.of(side.objective, f"label_{side.key}").empty for side in SIDES)
-
-
-def balance_chart(runs: Sequence[Run], skews: Sequence[Sequence[Skew | None]]) -> Chart | None:
-    """Shares over the steps, ``skews`` by run and side; None without judge rows."""
-    shown = [(runs[i], SIDES[j], found) for i, row in enumerate(skews) for j, found in enumerate(row)]
-    if not any(found for _, _, found in shown):
+def balance_chart(runs: Sequence[Run], shown: Sequence[tuple[Run, Side, Skew | None]]) -> Chart | None:
+    """Shares over the steps of every run and side; None without judge rows."""
+    # The first run that is compared may have no judge rows.
+    with_legend = next((found for _, _, found in shown if found), None)
+    if with_legend is None:
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(shown), 1 if narrow else len(SIDES), sharex=True, sharey=True)
-        for axes, (run, side, found) in zip(grid, shown, strict=True):
+        panels = style.panels(figure, shown, 1 if narrow else len(SIDES), sharex=True, sharey=True)
+        for axes, (run, side, found) in panels:
             title = f"{style.NAMES[side.objective]}: share of {side.word}"
             _shares(axes, side, found, title if len(runs) == 1 else f"{run.name} · {title}")
             style.step_axis(axes)
-        # The first run that is compared may have no judge rows.
-        drawn = next(axes for axes in grid if axes.get_legend_handles_labels()[0])
-        drawn.legend(loc="lower left", ncols=1 if narrow else 3)
+            if found is with_legend:
+                axes.legend(loc="lower left", ncols=1 if narrow else 3)
 
     rows = []
     for run, side, found in shown:
@@ -235,7 +231,7 @@ def self_confirmation_chart(runs: Sequence[Run]) -> Chart | None:
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        left, right = style.panels(figure, 2, 1 if narrow else 2, sharex=True)
+        left, right = figure.subplots(*((2, 1) if narrow else (1, 2)), sharex=True)
         left.axhline(0, color=style.MUTED, linewidth=0.8)
         for number, (run, found) in reversed(list(enumerate(zip(runs, skews, strict=True)))):
             judge, policy = (style.colour_of(one, number) for one in (Objective.POINTWISE, Objective.POLICY))

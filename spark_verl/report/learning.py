@@ -130,8 +130,7 @@ def curves_chart(runs: Sequence[Run]) -> Chart | None:
 
     def draw(figure: Figure, narrow: bool) -> None:
         columns = 1 if narrow else min(2, len(objectives))
-        grid = style.panels(figure, len(objectives), columns, sharex=True, sharey=True)
-        for axes, objective in zip(grid, objectives, strict=True):
+        for axes, objective in style.panels(figure, objectives, columns, sharex=True, sharey=True):
             for number, run in reversed(list(enumerate(runs))):
                 _curve(axes, run, objective, number)
             axes.set_title(style.NAMES[objective], color=style.COLOURS[objective])

@@ -103,8 +103,8 @@ def group_rewards(runs: Sequence[Run]) -> Chart | None:
     }
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(shown), 2 if narrow else 4, sharex=True, sharey=True)
-        for axes, ((run, objective), scores) in zip(grid, shown.items(), strict=True):
+        panels = style.panels(figure, shown.items(), 2 if narrow else 4, sharex=True, sharey=True)
+        for axes, ((run, objective), scores) in panels:
             early, late = (np.histogram(each, edges)[0] / max(1, len(each)) for each in scores.values())
             axes.bar((edges[:-1] + edges[1:]) / 2, late, 0.72 * step, color=style.COLOURS[objective], alpha=0.75)
             if early.any():
@@ -154,8 +154,7 @@ def length_spread(runs: Sequence[Run]) -> Chart | None:
     objectives = [o for o in Objective if o in boxes.index.unique("objective")]
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(names), 1 if narrow else len(names), sharex=True, sharey=True)
-        for axes, run in zip(grid, names, strict=True):
+        for axes, run in style.panels(figure, names, 1 if narrow else len(names), sharex=True, sharey=True):
             for objective, third, p5, p25, p50, p75, p95 in boxes.loc[run].reset_index().itertuples(index=False):
                 colour, late = style.COLOURS[objective], third == THIRDS[1]
                 y, face = objectives.index(objective) + (0.17 if late else -0.17), colour if late else "none"
@@ -197,15 +196,14 @@ def lines(runs: Sequence[Run], metric: str, weight: str, *, name: str, title: st
     share = metric.endswith("_rate")
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(runs), 1 if narrow else len(runs), sharex=True, sharey=True)
-        for axes, run in zip(grid, runs, strict=True):
+        columns, legend = (1, 2) if narrow else (len(runs), 4)
+        for axes, run in style.panels(figure, runs, columns, legend, sharex=True, sharey=True):
             for objective, curve in [(objective, curve) for of, objective, curve in found if of is run]:
                 look: Any = {"marker": "o", "markersize": 5} if len(curve) == 1 else {"linestyle": DASHES[objective]}
                 axes.plot(curve["mean"], color=style.COLOURS[objective], label=style.NAMES[objective], **look)
             axes.set_title(title if len(runs) == 1 else run.name if narrow else f"{run.name} · {title}")
             style.percent_axis(axes) if share else axes.set_ylim(bottom=0)
             style.step_axis(axes)
-        style.legend_above(figure, grid, 2 if narrow else 4)
 
     rows = []
     for run, objective, curve in found:

@@ -22,7 +22,7 @@ from spark_verl.self_reward import DUMP_FOLDER
 from spark_verl.self_reward.controller import Closed
 from spark_verl.vocabulary import Supervision
 
-PREFIX = "spark/self_reward/"
+PREFIX = "spark/self_reward"
 REASONS = {
     Closed.FEW_GROUPS: "too few audit groups yet",
     Closed.BOUND: "its rewards do not go with the truth",
@@ -35,30 +35,18 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer of an example: as text, the samples that gave it, its verdicts, its reward, and whether it is right."""
-
-    text: str
-    votes: int
-    verdicts: str
-    reward: str
-    truth: str
-
-
-@dataclass(frozen=True)
 class Example:
-    """An unlabelled group that was judged."""
+    """An unlabelled group that was judged: its question, and how the dump of self-reward has it."""
 
     step: int
     question: str
-    images: tuple[str, ...]
-    weight: str
-    answers: tuple[Answer, ...]
+    images: Sequence[str]
+    group: Mapping[str, Any]
 
 
 def self_reward(runs: Sequence[Run]) -> Section | None:
     """The section; None where no run has rewarded itself."""
-    runs = [run for run in runs if len(run.series(f"{PREFIX}weight"))]
+    runs = [run for run in runs if len(run.series(f"{PREFIX}/weight"))]
     if not runs:
         return None
     return Section(
@@ -73,20 +61,14 @@ def self_reward(runs: Sequence[Run]) -> Section | None:
     )
 
 
-def _of(run: Run, *names: str) -> pd.DataFrame:
-    """Metrics of self-reward over the steps that have the first of them."""
-    found = run.metrics.reindex(columns=[PREFIX + name for name in names])
-    return found.set_axis(list(names), axis=1).dropna(subset=list(names[:1]))
-
-
 def _finding(run: Run) -> str:
-    gate = _of(run, "weight", "taught_groups", "groups")
+    gate = run.under(PREFIX, "weight", "taught_groups", "groups")
     opened = gate["weight"] > 0
     told = f"The gate was open in {int(opened.sum())} of {len(gate)} steps"
     told += f", with a mean weight of {gate['weight'][opened].mean():.2f}. " if opened.any() else ". "
     if gate["groups"].sum():
         told += f"{style.percent(gate['taught_groups'].sum() / gate['groups'].sum())} of the unlabelled groups taught. "
-    measured = _of(run, "audit/rho", "audit/low", "audit/high", "audit/youden", "audit/first")
+    measured = run.under(PREFIX, "audit/rho", "audit/low", "audit/high", "audit/youden", "audit/first")
     if len(measured):
         last = measured.iloc[-1]
         told += (
@@ -105,7 +87,7 @@ def _closed(runs: Sequence[Run]) -> Table | None:
     rows = []
     for run in runs:
         for reason, words in REASONS.items():
-            steps = run.series(f"{PREFIX}closed/{reason}")
+            steps = run.series(f"{PREFIX}/closed/{reason}")
             if steps.any():
                 shut = steps.index[steps > 0]
                 rows.append((run.name, words, str(len(shut)), f"{shut.min()} to {shut.max()}"))
@@ -124,21 +106,20 @@ PROMISES = (
 def promise_chart(runs: Sequence[Run]) -> Chart | None:
     """Mean reward against accuracy, on audit questions and, where their truth was hidden but stored, on others."""
     shown = [
-        (run, title, _of(run, said, true).set_axis(["said", "true"], axis=1))
+        (run, title, run.under(PREFIX, said, true).set_axis(["said", "true"], axis=1))
         for run in runs
         for title, said, true in PROMISES
-        if len(_of(run, said))
+        if len(run.under(PREFIX, said))
     ]
     if not shown:
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(shown), 1 if narrow else 2, sharex=True, sharey=True)
-        for axes, (run, title, found) in zip(grid, shown, strict=True):
+        columns = 1 if narrow else 2
+        for axes, (run, title, found) in style.panels(figure, shown, columns, columns, sharex=True, sharey=True):
             axes.plot(found["said"], color=style.STAGES[0], label="mean reward: what was promised")
             axes.plot(found["true"], color=style.INK, linestyle=style.DASHED, label="accuracy: what came true")
             _finish(axes, run.name, title, len(runs) > 1)
-        style.legend_above(figure, grid, 1 if narrow else 2)
 
     rows = [
         (run.name, title, f"{found['said'].mean():.2f}", f"{found['true'].mean():.2f}") for run, title, found in shown
@@ -159,20 +140,19 @@ def promise_chart(runs: Sequence[Run]) -> Chart | None:
 def gate_chart(runs: Sequence[Run]) -> Chart | None:
     """The correlation with the truth, its interval, and the weight that follows."""
     columns = ("audit/rho", "audit/low", "audit/high", "weight", "audit/youden")
-    shown = [(run, _of(run, *columns)) for run in runs if len(_of(run, "audit/rho"))]
+    shown = [(run, run.under(PREFIX, *columns)) for run in runs if len(run.under(PREFIX, "audit/rho"))]
     if not shown:
         return None
 
     def draw(figure: Figure, narrow: bool) -> None:
-        grid = style.panels(figure, len(shown), 1 if narrow else len(shown), sharex=True, sharey=True)
-        for axes, (run, found) in zip(grid, shown, strict=True):
+        columns, legend = (1, 1) if narrow else (len(shown), 3)
+        for axes, (run, found) in style.panels(figure, shown, columns, legend, sharex=True, sharey=True):
             axes.fill_between(found.index, found["audit/low"], found["audit/high"], color=style.BAND, linewidth=0)
             axes.plot(found["audit/rho"], color=style.STAGES[2], label="ρ: rewards against truth")
             axes.plot(found["audit/youden"], color=style.STAGES[5], linestyle=style.DOTTED, label="J = TPR − FPR")
             axes.step(found.index, found["weight"], where="mid", color=style.INK, label="weight of the gate")
             axes.axhline(0, color=style.MUTED, linewidth=0.7)
             _finish(axes, run.name, "The gate", len(runs) > 1)
-        style.legend_above(figure, grid, 1 if narrow else 3)
 
     rows = [
         (run.name, *(f"{found[name].iloc[-1]:.2f}" for name in columns[:3]), f"{found['weight'].mean():.2f}")
@@ -209,33 +189,13 @@ def examples(run: Run) -> list[Example]:
         by_uid = {group["uid"]: group for group in taught}
         row = next((row for row in dumps.rows(path) if dumps.group_of(row) in by_uid), None)
         if row:
-            found.append(_example(run, step, row, by_uid[dumps.group_of(row)]))
+            prompt = str(row.get("input", ""))
+            data_row = run.data.row_of("train", prompt, str(row.get("gts")), row.get("index"))
+            shown = images(data_row) if data_row else ()
+            found.append(Example(step, user_text(prompt)[:1000], shown, by_uid[dumps.group_of(row)]))
     return found
 
 
 def _groups(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    groups = [json.loads(line) for line in lines]
+    groups = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return [group for group in groups if group["supervision"] == Supervision.UNLABELLED]
-
-
-def _example(run: Run, step: int, row: dumps.Row, group: Mapping[str, Any]) -> Example:
-    prompt = str(row.get("input", ""))
-    data_row = run.data.row_of("train", prompt, str(row.get("gts")), row.get("index"))
-    answers = [
-        Answer(
-            text=each["answer"][:200],
-            votes=len(each["sessions"]),
-            verdicts=f"{each['yes']} of {each['asked']}" if each["asked"] else "not asked",
-            reward=f"{reward:.2f}",
-            truth={True: "right", False: "wrong", None: "not known"}[each["right"]],
-        )
-        for each, reward in zip(group["classes"], group["rewards"], strict=True)
-    ]
-    return Example(
-        step=step,
-        question=user_text(prompt)[:1000],
-        images=tuple(images(data_row)) if data_row else (),
-        weight=f"{group['weight']:.2f}",
-        answers=tuple(answers),
-    )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from spark_verl.vocabulary import Objective
+
+Shown = TypeVar("Shown")
 
 STYLE = matplotlib.rc_params_from_file(
     Path(__file__).with_name("templates") / "charts.mplstyle", use_default_template=False
@@ -151,21 +153,29 @@ def _uri(svg: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
-def panels(figure: Figure, count: int, columns: int, **share: Any) -> list[Axes]:
-    """That many panels, row by row in a grid of so many columns; ``share``: sharex, sharey."""
-    grid = figure.subplots(-(-count // columns), columns, squeeze=False, **share).ravel()
-    for axes in grid[count:]:
+def panels(
+    figure: Figure, shown: Collection[Shown], columns: int, legend: int = 0, **share: Any
+) -> Iterator[tuple[Axes, Shown]]:
+    """Panels, row by row in a grid of so many columns, each with the thing that it is to show.
+
+    Args:
+        figure: An empty one.
+        shown: One thing a panel.
+        columns: Of the grid.
+        legend: Columns of the one legend that stands above the panels when all are drawn; 0 for none.
+        share: sharex, sharey.
+    """
+    grid = figure.subplots(-(-len(shown) // columns), columns, squeeze=False, **share).ravel()
+    for axes in grid[len(shown) :]:
         axes.set_axis_off()
-    return list(grid[:count])
-
-
-def legend_above(figure: Figure, drawn: Sequence[Axes], columns: int) -> None:
-    """One legend for all panels, each label once: a run that is compared may have what the first one lacks."""
-    found: dict[str, Any] = {}
-    for axes in drawn:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    figure.legend(list(found.values()), list(found), loc="outside upper left", ncols=columns)
+    yield from zip(grid, shown, strict=False)
+    if legend:
+        found: dict[str, Any] = {}
+        for axes in grid:
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                # Each label once: a run that is compared may have what the first one lacks.
+                found.setdefault(label, handle)
+        figure.legend(list(found.values()), list(found), loc="outside upper left", ncols=legend)
 
 
 def colour_of(objective: Objective, number: int) -> str:
@@ -183,10 +193,9 @@ def told_apart(names: Sequence[str], other: str) -> str:
     return f" Colour: {names[0]}; {other}: {names[1]}." if len(names) > 1 else ""
 
 
-def percent_axis(axes: Axes, low: float = 0.0, high: float = 1.0) -> None:
+def percent_axis(axes: Axes) -> None:
     """A y axis in percent with room above and below the extremes."""
-    margin = 0.03 * (high - low)
-    axes.set_ylim(low - margin, high + margin)
+    axes.set_ylim(-0.03, 1.03)
     axes.yaxis.set_major_formatter(percent_ticks)
 
 

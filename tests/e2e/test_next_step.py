@@ -75,6 +75,6 @@ def test_nothing_is_left_behind(resumed):
 
 
 def test_the_report_puts_them_beside_what_they_show(resumed):
-    families = {family.step: family for family in collect(ReportRun.load(resumed.folder, name="run")).families}
+    families = {family.step: family for family in collect(ReportRun(resumed.folder, name="run")).families}
     assert families[3].children, "of step 3, though trained on in step 4"
     assert families[3].question.prompt in families[3].children[0].prompt

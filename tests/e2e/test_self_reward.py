@@ -109,6 +109,6 @@ def test_its_state_is_in_the_checkpoint(run):
 
 
 def test_the_report_shows_it(run, tmp_path: Path):
-    page = build([ReportRun.load(run.folder, name="run")])
+    page = build([ReportRun(run.folder, name="run")])
     assert 'id="self-reward"' in page.html and "From answers to rewards" in page.html
     assert {"self-reward-promise.png", "self-reward-gate.png"} <= set(page.pngs)

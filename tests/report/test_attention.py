@@ -13,7 +13,7 @@ def test_advice_of_the_metrics_is_in_the_section(make_run, logs):
     folder = make_run(steps=15, word=WORD)
     records = [(step, logs.step_metrics(step) | {"spark/policy/cut_rate": 0.4}) for step in range(1, 16)]
     logs.write_records(folder / "metrics.jsonl", records)
-    run, other = Run.load(folder), Run.load(make_run("other", steps=15))
+    run, other = Run(folder), Run(make_run("other", steps=15))
     advice = [one for one in advise(run.log) if one.topic == "responses"]
     assert [one.text for one in advice] == ["40% of the responses were cut off at the token limit."]
     section = attention([run, other])
@@ -27,4 +27,4 @@ def test_advice_of_the_metrics_is_in_the_section(make_run, logs):
 def test_a_run_that_trained_nothing_has_no_such_section(make_run, logs):
     folder = make_run()
     logs.write_records(folder / "metrics.jsonl", [(0, logs.validation(0.5))])
-    assert attention([Run.load(folder)]) is None
+    assert attention([Run(folder)]) is None

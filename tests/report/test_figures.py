@@ -23,7 +23,7 @@ def run_of(tmp_path, logs):
         if validated:
             records[-1][1].update(logs.validation(validated[1]))
         logs.write_records(tmp_path / "metrics.jsonl", records)
-        return Run.load(tmp_path)
+        return Run(tmp_path)
 
     return make
 
@@ -101,7 +101,7 @@ def test_the_trainers_own_alarm_is_told(run_of):
 
 def test_held_out_verdicts_are_counted_in_the_dumps(make_run):
     folder = make_run()
-    run = Run.load(folder)
+    run = Run(folder)
     # Labels and verdicts of the small run are all Yes.
     assert held_out_excess(run).tolist() == [0.0, 0.0]
     rows = [
@@ -109,7 +109,7 @@ def test_held_out_verdicts_are_counted_in_the_dumps(make_run):
     ]
     rows += [{"objective": "pointwise", "score": 0, "gts": "Yes", "answer": ""}]
     (folder / "validation" / "0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert held_out_excess(Run.load(folder))[0] == 0.5, "a verdict that could not be parsed is none"
+    assert held_out_excess(Run(folder))[0] == 0.5, "a verdict that could not be parsed is none"
 
 
 def test_no_stage_is_counted_twice_or_lost(run_of):
@@ -137,5 +137,5 @@ def test_rewards_outside_zero_and_one_have_their_place(make_run):
     rows = [{"objective": "policy", "score": score, "uid": f"g{i}_0"} for i, score in enumerate((-1.0, 0.0, 3.5))]
     for step in (1, 2):
         (folder / "rollouts" / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    table = group_rewards([Run.load(folder)]).table
+    table = group_rewards([Run(folder)]).table
     assert table.rows[0][1:] == ("Policy", "0.83", "67\u00a0%", "0.83", "67\u00a0%")

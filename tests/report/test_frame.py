@@ -66,7 +66,7 @@ def test_excess_of_yes(dump, answer, label, excess):
 def test_metrics_that_a_step_lacks_are_left_out_of_their_curve(tmp_path, logs):
     records = [(step, {"spark/policy/acc": 0.5} if step != 2 else {"timing_s/step": 1.0}) for step in (1, 2, 3)]
     logs.write_records(tmp_path / "metrics.jsonl", records)
-    run = Run.load(tmp_path)
+    run = Run(tmp_path)
     found = run.curve("policy", "acc")
     assert found.index.tolist() == [1, 3] and found["weight"].tolist() == [1.0, 1.0]
     assert run.trained.tolist() == [2]

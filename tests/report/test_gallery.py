@@ -32,7 +32,7 @@ def test_a_group_stands_beside_the_judge_prompts_about_it(make_run, late, valida
     if not validated:
         for path in (folder / "validation").iterdir():
             path.unlink()
-    found = collect(Run.load(folder))
+    found = collect(Run(folder))
     assert [family.step for family in found.families] == [1, 3, 6]
     for family in found.families:
         # Nobody asks about the last step any more.
@@ -47,5 +47,5 @@ def test_a_dump_that_is_gone_stops_nothing(make_run):
     a_step_late(folder, steps=6)
     for step in (3, 5):
         (folder / "rollouts" / f"{step}.jsonl").unlink()
-    found = collect(Run.load(folder))
+    found = collect(Run(folder))
     assert [(family.step, bool(family.children)) for family in found.families] == [(1, True), (4, False), (6, False)]

