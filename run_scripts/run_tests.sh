@@ -27,7 +27,8 @@ SPARK_TEST_FOLDER=$(mktemp -d)
 export SPARK_TEST_FOLDER
 trap 'rm -rf "$SPARK_TEST_FOLDER"' EXIT
 
-# A process per core for the small tests; what starts Ray uses all cores itself and runs alone.
-"$SPARK_PYTHON" -m pytest --durations=15 -m "not slow" -n 2 --dist loadfile tests || STATUS=$?
-"$SPARK_PYTHON" -m pytest --durations=15 -m slow tests || STATUS=$?
+# Two test processes. Of those tests that start Ray two run at a time, too: most of a run is imports, one process after the
+# other. Which belong together: tests/conftest.py.
+"$SPARK_PYTHON" -m pytest --durations=15 -m "not slow" -n 2 --dist loadscope tests || STATUS=$?
+"$SPARK_PYTHON" -m pytest --durations=15 -m slow -n 2 --dist loadscope tests || STATUS=$?
 exit "$STATUS"

@@ -23,6 +23,26 @@ settings.register_profile("any_machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any_machine")
 
 
+TWO_RANKS = {"test_next_step", "test_preemption", "test_resume", "test_two_nodes"}
+"""The first three look at the same runs; all have twice the processes of others, too many for two at a time."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out the tests of a file together, and those of :data:`TWO_RANKS` as if they were one.
+
+    xdist's own groups (``--dist loadgroup``) are without effect under pytest 9.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByRun(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "two ranks" if Path(file).stem in TWO_RANKS else file
+
+    return ByRun(config, log)
+
+
 def run_program(*command: str, timeout: float = 1800) -> None:
     """Run one of the project's programs; its output is in the assertion when it fails."""
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
