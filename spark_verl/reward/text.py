@@ -139,6 +139,7 @@ _CONNECTIVES = [
 _DIGIT_RUN = re.compile(r"(\\sqrt|[\^_])\s*(-?\d+)")
 _ROOT_OF_BRACKET = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _PLAIN_FUNCTION = re.compile(r"(?<![A-Za-z\\])(pi|sin|cos|tan|log|ln)(?![A-Za-z])")
+_STEPS = {**dict.fromkeys("([{", 1), **dict.fromkeys(")]}", -1)}
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SPACES = re.compile(r"\s+")
 _BRACED = re.compile(r"\{\s*([^{},;]*(?:\{[^{}]*\}[^{},;]*)*)\s*\}")
@@ -191,4 +192,4 @@ def squash(canonical_text: str) -> str:
 
 def depths(text: str) -> list[int]:
     """How many brackets are open behind each character; negative where more were closed than opened."""
-    return list(accumulate((char in "([{") - (char in ")]}") for char in text))
+    return list(accumulate(_STEPS.get(char, 0) for char in text))
