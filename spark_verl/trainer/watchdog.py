@@ -33,6 +33,8 @@ from spark_verl.trainer import ending
 
 logger = logging.getLogger(__name__)
 
+HEARD_S = 30.0
+"""For Ray's head node to hear of a loss that the trainer came upon: a moment, on a busy machine more than 5 s."""
 LOOK_S = 5.0
 """Seconds between two looks."""
 GRACE_S = 30.0
@@ -95,11 +97,10 @@ class Watchdog:
             raise ending.RunEnded(f"{cause}{_REMEDY}") from error
 
     def _wait_for_loss(self) -> str | None:
-        for _ in range(10):
-            if cause := self._lost():
-                return cause
+        until = time.monotonic() + HEARD_S
+        while (cause := self._lost()) is None and time.monotonic() < until:
             time.sleep(0.5)
-        return None
+        return cause
 
     def _watch(self) -> None:
         last, since = None, time.monotonic()
