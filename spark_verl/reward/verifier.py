@@ -43,7 +43,7 @@ class Verdict:
     @property
     def decided(self) -> bool:
         """False where nothing was found out: such a row is neither right nor wrong, and must teach nothing."""
-        return self.status.decided
+        return self.status not in UNDECIDED
 
 
 def verify(
