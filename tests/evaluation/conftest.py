@@ -43,8 +43,8 @@ def sums():
 
 @pytest.fixture
 def client_options():
-    """Options of a client that does not wait long."""
-    return {"concurrency": 8, "timeout_s": 0.5, "max_retries": 2}
+    """Options of a client that waits longer than any machine takes."""
+    return {"concurrency": 8, "timeout_s": 60, "max_retries": 2}
 
 
 @pytest.fixture

@@ -27,10 +27,16 @@ def ask(rule, options, *, times: int = 1, **more):
         return asyncio.run(go(server)), server.requests
 
 
+@pytest.fixture
+def impatient(client_options):
+    """Options of a client that waits less than a server that hangs."""
+    return {**client_options, "timeout_s": 1.5}
+
+
 @pytest.mark.parametrize("fault", ["500", "hang", "torn"])
-def test_a_fault_that_passes_is_tried_again(client_options, fault):
+def test_a_fault_that_passes_is_tried_again(impatient, fault):
     replies = iter([Reply(fault=fault), Reply("It is 4.")])
-    (found,), requests = ask(lambda request: next(replies), client_options)
+    (found,), requests = ask(lambda request: next(replies), impatient)
     assert (found.text, found.prompt_tokens, found.completion_tokens) == ("It is 4.", 10, 5)
     assert found.finish_reason == "stop" and found.seconds > 0
     assert len(requests) == 2
@@ -45,8 +51,8 @@ def test_a_fault_that_passes_is_tried_again(client_options, fault):
         ("400", openai.BadRequestError, 1),
     ],
 )
-def test_a_fault_that_stays_is_an_error(client_options, fault, error, tries):
-    (found,), requests = ask(lambda request: Reply(fault=fault), client_options)
+def test_a_fault_that_stays_is_an_error(impatient, fault, error, tries):
+    (found,), requests = ask(lambda request: Reply(fault=fault), impatient)
     assert isinstance(found, error)
     assert len(requests) == tries
 
