@@ -80,7 +80,7 @@ def test_bombs_in_a_row_leave_every_worker_alive():
     assert not any(verdict.correct for verdict in verdicts)
     assert sum(verdict.status == "timeout" for verdict in verdicts) >= 16
     patient = RewardOptions(timeout_s=0.3 + 5 * slack(), num_workers=2)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while len(pool.pids()) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(pool.pids()) == 2
@@ -231,8 +231,8 @@ from spark_verl.reward import RewardOptions
 from spark_verl.reward.pool import SymbolicPool
 from spark_verl.reward.processes import ForkServer
 
-pool = SymbolicPool(RewardOptions(timeout_s=0.2, num_workers=3), ForkServer("sleepy:compare"))
-answers = ["30", "0", "0.01", "0.1", "0"]
+pool = SymbolicPool(RewardOptions(timeout_s=0.5, num_workers=3), ForkServer("sleepy:compare"))
+answers = ["3600", "0", "0.01", "0.05", "0"]
 
 async def batch():
     return await asyncio.gather(*(pool.aequal(answer, str(i)) for i, answer in enumerate(answers)))
@@ -247,8 +247,8 @@ else:
     found = [pool.equal(answer, str(i)) for i, answer in enumerate(answers)]
 assert found == ["timeout", "equal", "equal", "equal", "equal"], found
 if sys.argv[1] == "unfinished":
-    threading.Thread(target=pool.equal, args=("20", "last"), daemon=True).start()
-    [pool._submit("20", str(i)) for i in range(9)]
+    threading.Thread(target=pool.equal, args=("3600", "last"), daemon=True).start()
+    [pool._submit("3600", str(i)) for i in range(9)]
 print(pool._server._process.pid, *pool.pids(), flush=True)
 """
 
@@ -261,14 +261,14 @@ def test_the_interpreter_exits_at_once_after_a_timeout(tasks, how):
     for _ in range(10):
         command = [sys.executable, str(script), how, str(tasks)]
         # Reading to the end of stdout and stderr also waits for whatever has inherited them.
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert (done.returncode, done.stderr) == (0, "")
         pids = [int(pid) for pid in done.stdout.split()]
         assert len(pids) > 1 and _gone(pids)
 
 
 def _gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while any(map(_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return not any(map(_alive, pids))
