@@ -89,8 +89,8 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
         "TORCHDYNAMO_DISABLE": "1",
         # Ray would start one worker per core for tasks without a runtime environment; every task here has one.
         "RAY_prestart_worker_first_driver": "0",
-        # Ray would run its workers at the lowest priority but four (15): with anything else running, a thread that shares
-        # its core gets 3 % of it, and the threads of the same operation wait for it.
+        # Ray would run its workers at low priority (niceness 15): with anything else running, a thread that shares its
+        # core gets 3 % of it, and the threads of the same operation wait for it.
         "RAY_worker_niceness": "0",
         # Neither may look for a network.
         "RAY_USAGE_STATS_ENABLED": "0",
