@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a GPU's owner runs first: does the installation work, does it compute right, and how fast is a step? One GPU with
-# 70 GB, about 12 minutes on an H100, nothing downloaded; a table, and pass or fail with reasons (exit code 0 or 1).
+# 70 GB, an estimated 12 minutes on an H100, nothing downloaded; a table, and pass or fail with reasons (exit code 0 or 1).
 #
 #   bash run_scripts/gpu_check.sh                    # SPARK and verl's GRPO, at equal sequences
 #   bash run_scripts/gpu_check.sh --only spark ipc   # other arms: small weight buckets, a barrier, questions alone, ...

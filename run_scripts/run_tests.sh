@@ -27,8 +27,8 @@ SPARK_TEST_FOLDER=$(mktemp -d)
 export SPARK_TEST_FOLDER
 trap 'rm -rf "$SPARK_TEST_FOLDER"' EXIT
 
-# Two test processes. Of those tests that start Ray two run at a time, too: most of a run is imports, one process after the
-# other. Which belong together: tests/conftest.py.
+# Two test processes. Of those tests that start Ray two run at a time, too: most of a run is imports, one process after
+# the other. Which belong together: tests/conftest.py.
 "$SPARK_PYTHON" -m pytest --durations=15 -m "not slow" -n 2 --dist loadscope tests || STATUS=$?
 "$SPARK_PYTHON" -m pytest --durations=15 -m slow -n 2 --dist loadscope tests || STATUS=$?
 exit "$STATUS"
