@@ -2,6 +2,7 @@
 
     python measure/ablation/run.py --seeds 1 2 3 --output outputs/ablation
     python measure/ablation/run.py --variant mixed --arms spark grpo --seeds 1      # some of it
+    python measure/ablation/run.py --device gpu --train_only --set trainer.test_freq=-1    # on one GPU; evaluated later
 
 Per seed, data and model are made once and shared by all arms. Each arm trains for the same number of steps on the same
 number of sequences (``grpo_tokens``: on about as many tokens as SPARK), and is then evaluated: ``test.parquet`` with
@@ -104,7 +105,9 @@ def read(file: Path, steps: int, labels: int) -> dict | None:
     return found
 
 
-def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: int, labels: int) -> tuple[Path, dict]:
+def train(
+    arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: int, labels: int, recipe: str, extra: list[str]
+) -> tuple[Path, dict]:
     """Train an arm unless it has been; returns the trained model's folder and what it cost."""
     if arm.overrides is None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +119,7 @@ def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: in
     folder.mkdir(parents=True)
     train_file = data / ("offline.parquet" if arm.offline else "train.parquet")
     command = [
-        *("-m", "spark_verl.main", "--config-path", str(ROOT / "recipes"), "--config-name", "quickstart"),
+        *("-m", "spark_verl.main", "--config-path", str(ROOT / "recipes"), "--config-name", recipe),
         f"actor_rollout_ref.model.path={shared}/model",
         f"data.train_files={train_file}",
         f"data.val_files=[{data}/test.parquet,{data}/judge_test.parquet]",
@@ -130,6 +133,7 @@ def train(arm: Arm, folder: Path, shared: Path, data: Path, seed: int, steps: in
         # Offline judge rows are questions to the trainer: only the dump tells their accuracy from the policy's.
         f"trainer.rollout_data_dir={f'{folder}/rollouts' if arm.offline else 'null'}",
         *arm.overrides,
+        *extra,
     ]
     call(command, folder / "train.log", HF_HUB_OFFLINE="1", VERL_FILE_LOGGER_PATH=str(folder / "metrics.jsonl"))
     metrics = read_metrics(folder / "metrics.jsonl")
@@ -202,11 +206,15 @@ def main() -> None:
     parser.add_argument(
         "--samples", type=int, default=4, help="of best_of_n and weighted_vote; majority takes twice as many"
     )
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="to train on; evaluated on the CPU")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="Hydra overrides of every arm")
+    parser.add_argument("--train_only", action="store_true", help="leave the evaluation to a later call without this")
     parser.add_argument("--output", type=Path, default=ROOT / "outputs" / "ablation")
     parser.add_argument("--results", type=Path, help="folder for collect.py's tables, made anew after every run")
     arguments = parser.parse_args()
     if arguments.labels <= AUDITED:
         parser.error(f"--labels must be more than the {AUDITED} that the judge is measured on")
+    recipe = "quickstart_gpu" if arguments.device == "gpu" else "quickstart"
     todo = [(seed, ARMS[name]) for seed in arguments.seeds for name in arguments.arms]
     for number, (seed, arm) in enumerate(todo, 1):
         shared = arguments.output.resolve() / arguments.variant / f"seed_{seed}"
@@ -219,7 +227,10 @@ def main() -> None:
         started = time.time()
         prepare(arm, shared, arguments.variant, seed, steps, arguments.labels)
         data = data_of(arm, shared, arguments.labels)
-        model, cost = train(arm, folder, shared, data, seed, steps, arguments.labels)
+        model, cost = train(arm, folder, shared, data, seed, steps, arguments.labels, recipe, arguments.set)
+        if arguments.train_only:
+            print(f"  {time.time() - started:.0f} s", flush=True)
+            continue
         found = evaluate(model, folder, data, seed, arguments.samples)
         result = {"arm": arm.name, "about": arm.about, "seed": seed, "cost": cost, "evaluation": found}
         (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
