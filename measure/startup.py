@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -61,7 +62,7 @@ def process_name(process: psutil.Process) -> str:
         return title.split()[0]
     program = Path(title).name
     if program.startswith("python"):
-        for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        for argument, value in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
             if argument == "-m":
                 return value
             if argument == "-c":

@@ -97,6 +97,12 @@ def check_devices(config: DictConfig) -> None:
         rules.check_devices(config)
 
 
+def fork_processes(config: DictConfig) -> None:
+    """Begin with the imports of the run's processes; a dry run has none."""
+    if not dry_run():
+        compat.fork_processes(config)
+
+
 def name_metrics_file(config: DictConfig) -> None:
     """Have verl's file logger write into the run's folder, where nothing else is asked for."""
     if "VERL_FILE_LOGGER_ROOT" not in os.environ:
@@ -163,6 +169,8 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     compat.configure,
     # After configure, which says whether the run has a Ray of its own.
     compat.reserve_cpus,
+    # After both, as early as can be: it imports while the checks go on.
+    fork_processes,
     # Before carry_environment, which hands its variable on, and after configure, whose variables come first.
     name_metrics_file,
     compat.carry_environment,

@@ -4,6 +4,8 @@
 module                  role
 ======================  ====================================================================================
 ``bootstrap``           config → environment of every process, Ray resources; installs what a CPU run needs
+``forking``             CPU only: the run's processes are forked from one that has everything imported
+``fork_server``         that process, and the executable that stands for each of those forked
 ``ready``               the run's versions and the plugin are what the code was written against
 ``replace``             the one way in which a private part is replaced
 ``verl_metrics``        a resumed run keeps the metrics it had
@@ -30,6 +32,7 @@ Importing this package imports neither verl nor torch.
 from spark_verl.compat.bootstrap import (
     carry_environment,
     configure,
+    fork_processes,
     mend_models,
     names_cluster,
     reserve_cpus,
@@ -47,6 +50,7 @@ __all__ = [
     "assert_versions",
     "carry_environment",
     "configure",
+    "fork_processes",
     "mend_models",
     "names_cluster",
     "prepare_metrics_file",

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from spark_verl.compat import fork_server, forking
 from spark_verl.compat.vision_tower import FROZEN_VARIABLE
 
 PLATFORM_VARIABLE = "VERL_PLATFORM"
@@ -92,6 +93,9 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
         # Ray would run its workers at low priority (niceness 15): with anything else running, a thread that shares its
         # core gets 3 % of it, and the threads of the same operation wait for it.
         "RAY_worker_niceness": "0",
+        # Workers wait until all is imported from which they are forked (spark_verl.compat.forking); Ray's minute can be
+        # too short where something else runs.
+        "RAY_worker_register_timeout_seconds": "600",
         # Neither may look for a network.
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
@@ -182,6 +186,20 @@ def configure(config: DictConfig) -> dict[str, str]:
 
     install()
     return environment
+
+
+def fork_processes(config: DictConfig) -> None:
+    """Have the processes of a run on CPUs forked from one that has everything imported.
+
+    Only where Ray is the run's own: a cluster's workers may be on other machines. An executable that the config names
+    (``ray_kwargs.ray_init.runtime_env.py_executable``, say ``python``) is left as it is. Changes ``config`` in place.
+    """
+    executable = f"{_RAY}.runtime_env.py_executable"
+    if config.trainer.device != PLATFORM_NAME or names_cluster(config) or OmegaConf.select(config, executable):
+        return
+    variables = forking.start()
+    _set(config, _VARIABLES, _variables(config) | variables)
+    _set(config, executable, variables[fork_server.LAUNCHER])
 
 
 def reserve_cpus(config: DictConfig) -> None:

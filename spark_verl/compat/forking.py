@@ -1,0 +1,53 @@
+"""Start the server from which the processes of a run on CPUs are forked (:mod:`spark_verl.compat.fork_server`)."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from spark_verl.compat import fork_server
+
+MODULES = (
+    "torch",
+    "tensordict",
+    "datasets",
+    "peft",
+    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
+    "vllm.v1.worker.cpu_worker",
+    "vllm.entrypoints.openai.api_server",
+)
+"""What most of a run's processes import, and what takes long. Nothing that imports Ray, whose library reads the
+environment of its process (which job it belongs to, whether a token is asked for) once, when it is loaded."""
+
+
+def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
+    """Start the server. It ends with this process, and leaves nothing behind.
+
+    Args:
+        modules: What is imported, in this order.
+
+    Returns:
+        The variables that the executable needs; :data:`~spark_verl.compat.fork_server.LAUNCHER` is its path.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="spark_verl_"))
+    # The server does the same, where this process is killed.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    launcher, address = folder / "python", folder / "socket"
+    # An executable has one path and no options of its own where multiprocessing starts it.
+    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISE "{fork_server.__file__}" "$@"\n', encoding="utf-8")
+    launcher.chmod(0o700)
+    # Its other end stays open as long as this process lives.
+    lifeline, _ = os.pipe()
+    command = [sys.executable, fork_server.__file__, fork_server.SERVE, str(address), str(lifeline), *modules]
+    # What modules have to say when they are imported is said by the driver, which imports them, too.
+    quiet = subprocess.DEVNULL
+    subprocess.Popen(
+        command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[lifeline], start_new_session=True, cwd="/"
+    )
+    os.close(lifeline)
+    return {fork_server.ADDRESS: str(address), fork_server.LAUNCHER: str(launcher)}
