@@ -182,6 +182,7 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     # verl's dataset class reads the rows, with the tokenizer and the processor of the model.
     check_rows,
     check_with_vllm,
+    compat.await_imports,
 )
 """What is done before Ray starts, in this order. Checks only look; the others change the config or this process."""
 

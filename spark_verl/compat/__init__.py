@@ -30,6 +30,7 @@ Importing this package imports neither verl nor torch.
 """
 
 from spark_verl.compat.bootstrap import (
+    await_imports,
     carry_environment,
     configure,
     fork_processes,
@@ -48,6 +49,7 @@ __all__ = [
     "alias_vllm_distribution",
     "assert_ready",
     "assert_versions",
+    "await_imports",
     "carry_environment",
     "configure",
     "fork_processes",

@@ -93,9 +93,6 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
         # Ray would run its workers at low priority (niceness 15): with anything else running, a thread that shares its
         # core gets 3 % of it, and the threads of the same operation wait for it.
         "RAY_worker_niceness": "0",
-        # Workers wait until all is imported from which they are forked (spark_verl.compat.forking); Ray's minute can be
-        # too short where something else runs.
-        "RAY_worker_register_timeout_seconds": "600",
         # Neither may look for a network.
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
@@ -200,6 +197,13 @@ def fork_processes(config: DictConfig) -> None:
     variables = forking.start()
     _set(config, _VARIABLES, _variables(config) | variables)
     _set(config, executable, variables[fork_server.LAUNCHER])
+
+
+def await_imports(config: DictConfig) -> None:
+    """Wait, before Ray starts, until all is imported from which the run's processes are forked, where they are."""
+    address = _variables(config).get(fork_server.ADDRESS)
+    if address is not None:
+        forking.wait(address)
 
 
 def reserve_cpus(config: DictConfig) -> None:

@@ -89,16 +89,15 @@ def launch(argv: list[str]) -> int:
         The program's exit code. Where a signal ended it, the same signal ends this process.
     """
     files = inherited()
-    server = socket.socket(socket.AF_UNIX)
-    try:
-        server.connect(os.environ[ADDRESS])
-    except (OSError, KeyError):
-        os.execv(sys.executable, [sys.executable, *argv])
-    with server:
-        send(server, {"argv": argv, "env": dict(os.environ), "cwd": os.getcwd(), "files": files}, files)
-        pid = int.from_bytes(server.recv(4, socket.MSG_WAITALL), "big")
+    request = {"argv": argv, "env": dict(os.environ), "cwd": os.getcwd(), "files": files}
+    with socket.socket(socket.AF_UNIX) as server:
+        pid = 0
+        with contextlib.suppress(OSError, KeyError):
+            server.connect(os.environ[ADDRESS])
+            send(server, request, files)
+            pid = int.from_bytes(server.recv(4, socket.MSG_WAITALL), "big")
         if not pid:
-            return 1
+            os.execv(sys.executable, [sys.executable, *argv])
         for number in _PASSED_ON:
             signal.signal(number, lambda number, _: os.kill(pid, number))
         # Whoever waits for the end of a pipe waits for the program, not for this process.
@@ -239,16 +238,20 @@ def run(argv: list[str]) -> None:
         runpy.run_path(argv[0], run_name="__main__")
 
 
-def main(address: str, lifeline: int, modules: list[str]) -> None:
-    """The server's process: import, fork, and clear up in the end. Requests wait until all is imported."""
+def main(listening: int, lifeline: int, modules: list[str]) -> None:
+    """The server's process: import, fork, and clear up in the end.
+
+    Args:
+        listening: Number of the socket where requests come in.
+        lifeline: Number of the file whose other end is closed when the server is to end.
+        modules: What is imported.
+    """
     import gc
     import importlib
     import shutil
 
-    with socket.socket(socket.AF_UNIX) as early:
-        early.bind(address)
-        early.listen(64)
-        listener = socket.socket(fileno=fcntl.fcntl(early.fileno(), fcntl.F_DUPFD_CLOEXEC, _OWN_FILE))
+    listener = socket.socket(fileno=fcntl.fcntl(listening, fcntl.F_DUPFD_CLOEXEC, _OWN_FILE))
+    os.close(listening)
     if not getattr(sys.flags, "safe_path", False):
         # This file's neighbours are no modules of their own.
         sys.path[0] = ""
@@ -264,13 +267,13 @@ def main(address: str, lifeline: int, modules: list[str]) -> None:
         listener.close()
         raise
     if argv is None:
-        shutil.rmtree(os.path.dirname(address), ignore_errors=True)
+        shutil.rmtree(os.path.dirname(listener.getsockname()), ignore_errors=True)
     else:
         run(argv)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [SERVE]:
-        main(sys.argv[2], int(sys.argv[3]), sys.argv[4:])
+        main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
     else:
         sys.exit(launch(sys.argv[1:]))

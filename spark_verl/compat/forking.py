@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,11 +45,33 @@ def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
     launcher.chmod(0o700)
     # Its other end stays open as long as this process lives.
     lifeline, _ = os.pipe()
-    command = [sys.executable, fork_server.__file__, fork_server.SERVE, str(address), str(lifeline), *modules]
-    # What modules have to say when they are imported is said by the driver, which imports them, too.
-    quiet = subprocess.DEVNULL
-    subprocess.Popen(
-        command, stdin=quiet, stdout=quiet, stderr=quiet, pass_fds=[lifeline], start_new_session=True, cwd="/"
-    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        # Requests wait until all is imported.
+        listener.listen(64)
+        files = [listener.fileno(), lifeline]
+        # What modules have to say when they are imported is said by the driver, which imports them, too.
+        quiet = subprocess.DEVNULL
+        subprocess.Popen(
+            [sys.executable, fork_server.__file__, fork_server.SERVE, *map(str, files), *modules],
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            pass_fds=files,
+            start_new_session=True,
+            cwd="/",
+        )
     os.close(lifeline)
     return {fork_server.ADDRESS: str(address), fork_server.LAUNCHER: str(launcher)}
+
+
+def wait(address: str) -> None:
+    """Return when the server at this address has imported everything, or has ended without.
+
+    Ray gives its own processes 30 seconds to start, which on a few cores they would share with the imports.
+    """
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as server:
+        server.connect(address)
+        # A request without a word is refused, once requests are looked at.
+        server.shutdown(socket.SHUT_WR)
+        server.recv(1)

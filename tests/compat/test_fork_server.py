@@ -158,6 +158,11 @@ def test_nonsense_does_not_end_the_server(variables: dict[str, str]) -> None:
     assert start(variables, "-c", FORKED).wait() == 0
 
 
+def test_who_waits_for_the_imports_does_not_end_the_server(variables: dict[str, str]) -> None:
+    forking.wait(variables[fork_server.ADDRESS])
+    assert start(variables, "-c", FORKED).wait() == 0
+
+
 @pytest.mark.parametrize("module", ["wave", "no_such_module"])
 def test_without_a_server_it_is_an_interpreter(module: str) -> None:
     """Nor where a module cannot be imported."""
