@@ -307,8 +307,10 @@ def member(name: str, process: subprocess.Popen, folder: Path) -> psutil.Process
 
     def seen() -> bool:
         # Ray writes an actor's title anew for every call: a look in that very moment finds none.
-        family = psutil.Process(process.pid).children(recursive=True)
-        found[:] = [each for each in family if name in " ".join(each.cmdline())]
+        family = set(psutil.Process(process.pid).children(recursive=True))
+        # One that ends in that moment is left out.
+        every = psutil.process_iter(["cmdline"])
+        found[:] = [each for each in every if each in family and name in " ".join(each.info["cmdline"] or ())]
         return bool(found)
 
     wait_for(seen, process, folder)
