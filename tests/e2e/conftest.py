@@ -306,9 +306,8 @@ def member(name: str, process: subprocess.Popen, folder: Path) -> psutil.Process
     found: list[psutil.Process] = []
 
     def seen() -> bool:
-        # Ray writes an actor's title anew for every call: a look in that very moment finds none.
+        # Ray writes an actor's title anew for every call (a look in that moment finds none); others end meanwhile.
         family = set(psutil.Process(process.pid).children(recursive=True))
-        # One that ends in that moment is left out.
         every = psutil.process_iter(["cmdline"])
         found[:] = [each for each in every if each in family and name in " ".join(each.info["cmdline"] or ())]
         return bool(found)
