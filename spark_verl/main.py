@@ -182,7 +182,6 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     # verl's dataset class reads the rows, with the tokenizer and the processor of the model.
     check_rows,
     check_with_vllm,
-    compat.await_imports,
 )
 """What is done before Ray starts, in this order. Checks only look; the others change the config or this process."""
 
@@ -243,6 +242,7 @@ def run(config: DictConfig, listener: ending.Listener) -> None:
         listener: Gets to know when there is a trainer that can be asked to stop.
     """
     started_at = psutil.Process().create_time()
+    compat.use_forked_processes(config)
 
     import ray
     from verl.trainer.main_ppo import TaskRunnerV1, run_ppo

@@ -30,13 +30,13 @@ Importing this package imports neither verl nor torch.
 """
 
 from spark_verl.compat.bootstrap import (
-    await_imports,
     carry_environment,
     configure,
     fork_processes,
     mend_models,
     names_cluster,
     reserve_cpus,
+    use_forked_processes,
 )
 from spark_verl.compat.ready import NotReadyError, assert_ready, assert_versions
 from spark_verl.compat.verl_metrics import VARIABLE as METRICS_VARIABLE
@@ -49,7 +49,6 @@ __all__ = [
     "alias_vllm_distribution",
     "assert_ready",
     "assert_versions",
-    "await_imports",
     "carry_environment",
     "configure",
     "fork_processes",
@@ -57,4 +56,5 @@ __all__ = [
     "names_cluster",
     "prepare_metrics_file",
     "reserve_cpus",
+    "use_forked_processes",
 ]

@@ -28,6 +28,7 @@ MODEL_FIXES = "spark_verl.compat.verl_models"
 
 _RAY = "ray_kwargs.ray_init"
 _VARIABLES = f"{_RAY}.runtime_env.env_vars"
+_EXECUTABLE = f"{_RAY}.runtime_env.py_executable"
 
 _CARRIED = (
     "VERL_FILE_LOGGER_PATH",
@@ -186,24 +187,25 @@ def configure(config: DictConfig) -> dict[str, str]:
 
 
 def fork_processes(config: DictConfig) -> None:
-    """Have the processes of a run on CPUs forked from one that has everything imported.
+    """Begin to import what the processes of a run on CPUs are forked with (:mod:`spark_verl.compat.forking`)."""
+    if _forks(config):
+        os.environ.update(forking.start())
 
-    Only where Ray is the run's own: a cluster's workers may be on other machines. An executable that the config names
-    (``ray_kwargs.ray_init.runtime_env.py_executable``, say ``python``) is left as it is. Changes ``config`` in place.
+
+def use_forked_processes(config: DictConfig) -> None:
+    """Wait until all is imported, and have Ray's workers forked. To be called right before Ray starts.
+
+    Changes ``config`` in place, in a way that only this process can use: not before the config is recorded.
     """
-    executable = f"{_RAY}.runtime_env.py_executable"
-    if config.trainer.device != PLATFORM_NAME or names_cluster(config) or OmegaConf.select(config, executable):
-        return
-    variables = forking.start()
-    _set(config, _VARIABLES, _variables(config) | variables)
-    _set(config, executable, variables[fork_server.LAUNCHER])
+    if _forks(config):
+        forking.wait(os.environ[fork_server.ADDRESS])
+        _set(config, _EXECUTABLE, os.environ[fork_server.LAUNCHER])
 
 
-def await_imports(config: DictConfig) -> None:
-    """Wait, before Ray starts, until all is imported from which the run's processes are forked, where they are."""
-    address = _variables(config).get(fork_server.ADDRESS)
-    if address is not None:
-        forking.wait(address)
+def _forks(config: DictConfig) -> bool:
+    """Whether Ray is the run's own (a cluster may have other machines), and the config names no executable."""
+    own = config.trainer.device == PLATFORM_NAME and not names_cluster(config)
+    return own and OmegaConf.select(config, _EXECUTABLE) is None
 
 
 def reserve_cpus(config: DictConfig) -> None:

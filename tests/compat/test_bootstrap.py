@@ -9,7 +9,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from spark_verl.compat import bootstrap
+from spark_verl.compat import bootstrap, fork_server
 
 CONFIG = {
     "trainer": {"device": "cpu", "n_gpus_per_node": 2, "nnodes": 1},
@@ -142,6 +142,35 @@ def test_configure_gives_a_joined_cluster_no_resources(run_python):
     assert result["ray_init"].get("num_gpus") is None
     assert result["ray_init"].get("num_cpus") is None
     assert result["environment"]["VERL_PLATFORM"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("changes", "forks"),
+    [
+        ({}, True),
+        ({"trainer.device": "cuda"}, False),
+        ({"ray_kwargs.ray_init.address": "127.0.0.1:6379"}, False),
+        ({"ray_kwargs.ray_init.runtime_env.py_executable": "python"}, False),
+    ],
+)
+def test_processes_are_forked_where_ray_is_the_runs_own(monkeypatch, changes, forks):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    started = {fork_server.ADDRESS: "/nowhere", fork_server.LAUNCHER: "/an/executable"}
+    for name in started:
+        monkeypatch.setenv(name, "of the run that this one was started by")
+    monkeypatch.setattr(bootstrap.forking, "start", lambda: started)
+    config = make_config()
+    OmegaConf.set_struct(config, False)
+    for key, value in changes.items():
+        OmegaConf.update(config, key, value)
+    before = config.copy()
+    bootstrap.fork_processes(config)
+    assert config == before, "it is recorded after this"
+    bootstrap.use_forked_processes(config)
+    if forks:
+        assert config.ray_kwargs.ray_init.runtime_env.py_executable == "/an/executable"
+    else:
+        assert config == before
 
 
 @pytest.mark.parametrize(("running", "cpus"), [(False, 35), (True, None)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -29,10 +30,7 @@ def variables() -> Iterator[dict[str, str]]:
     )
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as beginner:
-        import json
-
         found = json.loads(beginner.stdout.readline())
-        wait_for(lambda: Path(found[fork_server.ADDRESS]).exists())
         yield found
         beginner.stdin.close()
     wait_for(lambda: not Path(found[fork_server.LAUNCHER]).exists())

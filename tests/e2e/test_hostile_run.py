@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile_rollouts import BOMB, SPECIALS, TEXTS
+from omegaconf import OmegaConf
+
+from spark_verl.compat import fork_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 GROUPS = (len(TEXTS) + 3) // 4
+FORKED = ("VLLM::EngineCore", "vLLMHttpServer", "WorkerDict", "SparkWorker", "TransferQueueController")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,9 @@ def hostile_run(tmp_path_factory, small, runner, monkeypatch_module):
     ]
     process = runner.start(folder, "spark_verl.main", [*small, *overrides])
     runner.wait_for_steps(1, process, folder)
-    return runner.lose(process, folder, runner.member("VLLM::EngineCore", process, folder).kill)
+    family = [runner.member(name, process, folder) for name in FORKED]
+    (folder / "parents.json").write_text(json.dumps([each.parent().cmdline() for each in family]), encoding="utf-8")
+    return runner.lose(process, folder, family[0].kill)
 
 
 def test_the_step_is_trained_on(hostile_run):
@@ -106,6 +112,14 @@ def test_nothing_computes_in_half_precision(hostile_run):
     assert half == []
     for process in ("WorkerDict", "EngineCore"):
         assert max((count for name, count in seen.items() if process in name), default=0) > 5000, dict(seen)
+
+
+def test_every_process_is_forked(hostile_run):
+    for parent in json.loads((hostile_run.folder / "parents.json").read_text(encoding="utf-8")):
+        assert fork_server.SERVE in parent
+    # Whoever starts another run with the recorded config finds no executable of this one in it.
+    recorded = OmegaConf.load(hostile_run.folder / "checkpoints" / "config.yaml")
+    assert "py_executable" not in recorded.ray_kwargs.ray_init.runtime_env
 
 
 def test_a_dead_engine_ends_the_run_and_is_named_last(hostile_run):
