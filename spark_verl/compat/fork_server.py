@@ -205,8 +205,13 @@ class Server:
         for file, number in zip(apart, request["files"], strict=True):
             os.dup2(file, number, inheritable=True)
             os.close(file)
-        os.environ.clear()
-        os.environ.update(request["env"])
+        # What is the same stays where it is: titles of processes are written beside the first of the variables, and
+        # setproctitle looks for that place when it is first used.
+        for name in os.environ.keys() - request["env"].keys():
+            del os.environ[name]
+        for name, value in request["env"].items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
         os.chdir(request["cwd"])
 
 

@@ -43,6 +43,7 @@ def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
     # An executable has one path and no options of its own where multiprocessing starts it.
     launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -ISE "{fork_server.__file__}" "$@"\n', encoding="utf-8")
     launcher.chmod(0o700)
+    variables = {fork_server.ADDRESS: str(address), fork_server.LAUNCHER: str(launcher)}
     # Its other end stays open as long as this process lives.
     lifeline, _ = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -60,9 +61,11 @@ def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
             pass_fds=files,
             start_new_session=True,
             cwd="/",
+            # The first is one that no program has otherwise: see Server._become.
+            env=variables | os.environ | variables,
         )
     os.close(lifeline)
-    return {fork_server.ADDRESS: str(address), fork_server.LAUNCHER: str(launcher)}
+    return variables
 
 
 def wait(address: str) -> None:

@@ -75,6 +75,17 @@ def test_a_program_gets_arguments_folder_environment_and_input(variables: dict[s
     assert output == f"['-c', '-x', 'a b'] {tmp_path} an ä said __main__\n"
 
 
+def test_a_program_can_name_itself(variables: dict[str, str]) -> None:
+    """Ray's processes and vLLM's do, each with a library of its own."""
+    code = FORKED + (
+        "import setproctitle, psutil;"
+        "setproctitle.setproctitle('VLLM::EngineCore'); print(psutil.Process().cmdline()[0])"
+    )
+    environment = {name: "changed" for name in os.environ if name != "PATH"} | {"MORE": "x" * 9000} | variables
+    output, _ = start(variables, "-c", code, env=environment).communicate()
+    assert output == "VLLM::EngineCore\n"
+
+
 def test_a_file_is_run_as_a_program(variables: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("VALUE = 3")
     file = tmp_path / "program.py"
