@@ -119,7 +119,7 @@ def test_every_process_is_forked(hostile_run):
         assert fork_server.SERVE in parent
     # Whoever starts another run with the recorded config finds no executable of this one in it.
     recorded = OmegaConf.load(hostile_run.folder / "checkpoints" / "config.yaml")
-    assert "py_executable" not in recorded.ray_kwargs.ray_init.runtime_env
+    assert recorded.ray_kwargs.ray_init.runtime_env.py_executable is None
 
 
 def test_a_dead_engine_ends_the_run_and_is_named_last(hostile_run):
