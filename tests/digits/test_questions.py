@@ -33,6 +33,14 @@ def test_every_kind_has_the_right_answer(kind: str, pair: tuple[int, int], answe
     assert solution(kind, pair, answer) == f"The digits are {pair[0]} and {pair[1]}. {step}."
 
 
+def test_the_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    expected = load_digits()
+    assert (levels() == expected.images).all() and (labels() == expected.target).all()
+    assert (levels().dtype, labels().dtype) == (np.uint8, np.int64)
+
+
 @pytest.mark.parametrize(("kind", "low", "high"), [("larger", 0, 9), ("difference", -9, 9), ("product", 0, 81)])
 def test_answers_of_a_kind(kind: str, low: int, high: int) -> None:
     answers = KINDS[kind].answers
