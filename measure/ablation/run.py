@@ -25,7 +25,7 @@ from pathlib import Path
 
 from arms import ARMS, RECYCLED, Arm
 
-from spark_verl.digits.warm_start import VARIANTS
+from spark_verl.digits.schedule import VARIANTS
 from spark_verl.evaluation.server import Server
 from spark_verl.runs.metrics import read_metrics
 

@@ -7,6 +7,8 @@ depends only on how many images a prompt has. So each is worked out once, with t
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -38,12 +40,52 @@ class Batch:
         positions: Multimodal position ids, shape (3, batch, length).
         targets: Next token where it belongs to the response or ends it, -100 elsewhere; shape (batch, length).
         tiles: Index of the digit tile and of its embedding for each placeholder; shape (batch, 8, 2).
+        lengths: Tokens of each demonstration.
     """
 
     ids: Tensor
     positions: Tensor
     targets: Tensor
     tiles: Tensor
+    lengths: list[int]
+
+    def rows(self, chosen: list[int]) -> Batch:
+        """Some of the demonstrations, at least one, padded to the longest of these."""
+        lengths = [self.lengths[row] for row in chosen]
+        seen = slice(max(lengths))
+        return Batch(
+            self.ids[chosen, seen],
+            self.positions[:, chosen, seen],
+            self.targets[chosen, seen],
+            self.tiles[chosen],
+            lengths,
+        )
+
+
+def shares(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Divide the rows of a batch so that the most padded tokens in one part are as few as possible.
+
+    Args:
+        lengths: Tokens of each row.
+        size: Number of parts. The last ones are empty where that is no worse.
+
+    Returns:
+        Row numbers of each part, longest rows first: neighbours in length are together.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+
+    def parts(limit: int) -> list[list[int]]:
+        filled: list[list[int]] = []
+        for row in order:
+            if not filled or (len(filled[-1]) + 1) * lengths[filled[-1][0]] > limit:
+                filled.append([])
+            filled[-1].append(row)
+        return filled
+
+    longest = max(lengths)
+    limit = longest + bisect_left(range(longest * len(lengths)), True, key=lambda i: len(parts(longest + i)) <= size)
+    found = parts(limit)
+    return found + [[]] * (size - len(found))
 
 
 class BatchBuilder:
@@ -58,6 +100,7 @@ class BatchBuilder:
         self.image_id = model.config.image_token_id
         self.end_id = self.tokenizer.convert_tokens_to_ids("<|im_end|>")
         self.pad_id = self.tokenizer.convert_tokens_to_ids("<|endoftext|>")
+        self.known: dict[str, list[int]] = {}
         self.positions = {images: self._positions(model, images) for images in (1, 2)}
 
     def prompt_text(self, prompt: str, images: int) -> str:
@@ -87,6 +130,7 @@ class BatchBuilder:
             positions=torch.stack([self.positions[count][:, :length] for count in counts], dim=1),
             targets=pad_sequence(targets, batch_first=True, padding_value=-100),
             tiles=torch.stack((shown.gather(1, order // TOKENS), order % TOKENS), dim=-1),
+            lengths=[len(tokens) for tokens, _ in encoded],
         )
 
     def encode(self, demonstrations: Sequence[Demonstration]) -> list[tuple[list[int], int]]:
@@ -95,12 +139,10 @@ class BatchBuilder:
         Raises:
             ValueError: A demonstration is longer than :data:`MAX_TOKENS`.
         """
-        prompts = [self.prompt_text(d.prompt, d.question.image_count) for d in demonstrations]
-        prompt_ids = self.tokenizer(prompts)["input_ids"]
-        response_ids = self.tokenizer([d.response for d in demonstrations])["input_ids"]
         encoded = []
-        for prompt, response in zip(prompt_ids, response_ids, strict=True):
-            tokens = [*prompt, *response, self.end_id]
+        for demonstration in demonstrations:
+            prompt = self._ids(self.prompt_text(demonstration.prompt, demonstration.question.image_count))
+            tokens = [*prompt, *self._ids(demonstration.response), self.end_id]
             if len(tokens) > MAX_TOKENS:
                 raise ValueError(
                     f"a demonstration has {len(tokens)} tokens, more than {MAX_TOKENS}: "
@@ -108,6 +150,14 @@ class BatchBuilder:
                 )
             encoded.append((tokens, len(prompt)))
         return encoded
+
+    def _ids(self, text: str) -> list[int]:
+        # No token goes on behind a space within it, so words can be looked up one by one; there are only a few.
+        words = re.findall(r" ?[^ ]+| ", text)
+        for word in words:
+            if word not in self.known:
+                self.known[word] = self.tokenizer(word)["input_ids"]
+        return [token for word in words for token in self.known[word]]
 
     def stream(self, draw: Callable[[], Demonstration], size: int, rng: Random, by_length: bool) -> Iterator[Batch]:
         """Endless batches of demonstrations.

@@ -47,25 +47,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import torch
-from tqdm import tqdm
-
-from spark_verl.digits.architecture import random_model
 from spark_verl.digits.cache import cache_folder, copy_or_build
-from spark_verl.digits.demonstrations import TEMPLATES
-from spark_verl.digits.tokenizer import build_processor
-from spark_verl.digits.warm_start import VARIANTS, Schedule, teach_habits, teach_perception
-from spark_verl.judge.templates import TemplateSet
-from spark_verl.runs.progress import bar_options
-
-BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, about {remaining} left{postfix}"
+from spark_verl.digits.schedule import VARIANTS, Schedule
+from spark_verl.digits.team import ALONE, Team, run_team
 
 
-def build(output_dir: str | Path, seed: int, schedule: Schedule, show_progress: bool = True) -> Path:
+def build(
+    output_dir: str | Path, seed: int, schedule: Schedule, show_progress: bool = True, processes: int | None = None
+) -> Path:
     """Build, warm-start and save the digits model.
 
     Args:
@@ -73,22 +68,29 @@ def build(output_dir: str | Path, seed: int, schedule: Schedule, show_progress: 
         seed: Seed of the initial weights and of the demonstrations.
         schedule: Length of the warm start.
         show_progress: Whether to draw a progress bar.
+        processes: How many share the work, with the same result up to rounding; None: this one does it, with as many
+            threads as torch has.
 
     Returns:
         The folder.
+
+    Raises:
+        ChildProcessError: A process failed or was killed.
     """
     output_dir = Path(output_dir).expanduser()
-    templates = TemplateSet.load(TEMPLATES)
-    processor = build_processor(templates)
-    model = random_model(processor, seed).train()
-    with tqdm(
-        total=schedule.work, desc="warm start", disable=not show_progress, bar_format=BAR_FORMAT, **bar_options()
-    ) as bar:
-        teach_perception(model, processor, schedule, seed, bar)
-        teach_habits(model, processor, templates, schedule, seed, bar)
-    model.eval().save_pretrained(output_dir)
-    processor.save_pretrained(output_dir)
+    arguments = (output_dir, seed, schedule, show_progress)
+    if processes is None:
+        _build(ALONE, *arguments)
+    else:
+        run_team(processes, _build, *arguments, preload="spark_verl.digits.warm_start")
     return output_dir
+
+
+def _build(team: Team, *arguments: Any) -> None:
+    # Imported here: torch and transformers take ten seconds, and a model from the cache needs neither.
+    from spark_verl.digits.warm_start import warm_start
+
+    warm_start(team, *arguments)
 
 
 def main() -> None:
@@ -97,17 +99,24 @@ def main() -> None:
     parser.add_argument("--output_dir", required=True, help="folder for the model")
     parser.add_argument("--seed", type=int, default=0, help="seed of initial weights and demonstrations")
     parser.add_argument("--variant", choices=tuple(VARIANTS), default="mixed", help="what its answers start from")
-    parser.add_argument("--device_threads", type=int, default=min(2, os.cpu_count() or 1), help="threads that compute")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--processes", type=int, default=min(2, cores), help="that share the work, a core for each")
     parser.add_argument("--steps", type=int, help="cap on the steps of each stage, for a quick trial of the plumbing")
     args = parser.parse_args()
-    torch.set_num_threads(args.device_threads)
+    if args.processes < 1:
+        parser.error("--processes must be at least 1")
     schedule = VARIANTS[args.variant]
     if args.steps is not None:
         names = ("perception_steps", "skill_steps", "habit_steps")
         schedule = replace(schedule, **{name: min(args.steps, getattr(schedule, name)) for name in names})
     start = time.perf_counter()
     folder = Path(args.output_dir).expanduser()
-    cached = copy_or_build(folder, (args.seed, schedule), lambda made: build(made, args.seed, schedule))
+    try:
+        cached = copy_or_build(
+            folder, (args.seed, schedule), lambda made: build(made, args.seed, schedule, processes=args.processes)
+        )
+    except ChildProcessError as error:
+        sys.exit(f"the warm start failed: {error}")
     how = f"taken from {cache_folder()}" if cached else f"built in {time.perf_counter() - start:.0f} s"
     print(f"warm-started model in {folder}, {how}")
 

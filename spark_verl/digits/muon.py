@@ -15,6 +15,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from spark_verl.digits.team import ALONE, Team
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic polynomial; steepest at zero, so that small singular values grow fast."""
 
@@ -44,12 +46,14 @@ class Muon(torch.optim.Optimizer):
     Args:
         params: Matrices; those of one shape (or of its transpose) are updated together.
         lr: Learning rate, comparable to AdamW's.
+        team: Processes that hold the same parameters and gradients; each works out a part of the updates.
     """
 
     MOMENTUM = 0.95
 
-    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+    def __init__(self, params: Iterable[Tensor], lr: float, team: Team = ALONE) -> None:
         super().__init__(params, {"lr": lr})
+        self.team = team
         if any(p.ndim != 2 for group in self.param_groups for p in group["params"]):
             raise ValueError("Muon updates matrices only; give vectors and embeddings to AdamW")
 
@@ -57,13 +61,21 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # ty: ignore[incompatible-method-override]
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
-            for (rows, columns), params in self._by_shape(group["params"]).items():
-                flat = torch.stack([_wide(p.grad) for p in params])  # ty: ignore[invalid-argument-type]
-                state = self.state[params[0]]
-                momentum = state.setdefault("momentum", torch.zeros_like(flat))
-                momentum.lerp_(flat, 1 - self.MOMENTUM)
-                update = orthogonalise(flat.lerp(momentum, self.MOMENTUM))
-                scale = -group["lr"] * 0.2 * math.sqrt(max(rows, columns))
+            by_shape = self._by_shape(group["params"])
+            sizes = [math.prod(shape) * len(params) for shape, params in by_shape.items()]
+            # All updates are one vector, which starts at zero, so that the parts of the team are exchanged at once.
+            updates = torch.zeros(sum(sizes))
+            pieces = zip(updates.split(sizes), by_shape.items(), strict=True)
+            by_piece = [(piece.view(-1, *shape), params) for piece, (shape, params) in pieces]
+            for update, params in by_piece:
+                if own := params[self.team.mine]:
+                    flat = torch.stack([_wide(p.grad) for p in own])  # ty: ignore[invalid-argument-type]
+                    momentum = self.state[own[0]].setdefault("momentum", torch.zeros_like(flat))
+                    momentum.lerp_(flat, 1 - self.MOMENTUM)
+                    update[self.team.mine] = orthogonalise(flat.lerp(momentum, self.MOMENTUM))
+            self.team.add_up(updates)
+            for update, params in by_piece:
+                scale = -group["lr"] * 0.2 * math.sqrt(update.shape[-1])
                 for p, change in zip(params, update, strict=True):
                     _wide(p).add_(change, alpha=scale)
 

@@ -20,8 +20,9 @@ from spark_verl.digits.batches import BatchBuilder
 from spark_verl.digits.build_model import build
 from spark_verl.digits.demonstrations import CAREFUL_SHARES, TEMPLATES, draw_demonstration
 from spark_verl.digits.questions import BLOCK, KINDS, draw_question, levels
+from spark_verl.digits.schedule import Schedule
 from spark_verl.digits.tokenizer import SPECIAL_TOKENS, build_processor
-from spark_verl.digits.warm_start import Schedule, demonstration_loss, shift
+from spark_verl.digits.warm_start import demonstration_loss, shift
 from spark_verl.judge.templates import TemplateSet
 from spark_verl.vocabulary import Objective
 
