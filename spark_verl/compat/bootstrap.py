@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from spark_verl.compat import fork_server, forking
+from spark_verl.compat.shared_pictures import SHARED_VARIABLE
 from spark_verl.compat.vision_tower import FROZEN_VARIABLE
 
 PLATFORM_VARIABLE = "VERL_PLATFORM"
@@ -237,7 +238,7 @@ def mend_models(config: DictConfig) -> None:
     """Have verl import :mod:`spark_verl.compat.verl_models` wherever it builds a model, beside a user's own modules.
 
     Changes ``actor_rollout_ref.model.external_lib`` of ``config`` in place, and, for a vision tower that is to be
-    frozen, the environment of the run's processes.
+    frozen or to see no picture twice, the environment of the run's processes.
 
     Raises:
         ValueError: The tower cannot be frozen with this kind of sharding.
@@ -250,6 +251,8 @@ def mend_models(config: DictConfig) -> None:
                 " FSDP1 shards frozen and trained weights together"
             )
         _set(config, _VARIABLES, _variables(config) | {FROZEN_VARIABLE: "1"})
+    if OmegaConf.select(config, "spark.share_media"):
+        _set(config, _VARIABLES, _variables(config) | {SHARED_VARIABLE: "1"})
     found = config.actor_rollout_ref.model.external_lib
     modules = list(found) if isinstance(found, ListConfig) else [found] if found else []
     if MODEL_FIXES not in modules:

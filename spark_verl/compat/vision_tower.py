@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from spark_verl.compat.shared_pictures import share_pictures
+
 FROZEN_VARIABLE = "SPARK_FREEZE_VISION_TOWER"
 """Set to 1 where ``actor.freeze_vision_tower`` is true."""
 
@@ -25,12 +27,13 @@ def vision_towers(model: Any) -> list[Any]:
 
 
 def prepare_vision_tower(model: Any) -> None:
-    """Freeze the tower if the run asks for it, and compute it without gradients while nothing in it is trained."""
+    """Freeze the tower if the run asks for it; no gradients while nothing in it is trained, no picture twice."""
     frozen = os.environ.get(FROZEN_VARIABLE) == "1"
     for tower in vision_towers(model):
         if frozen:
             tower.requires_grad_(False)
         _skip_useless_gradients(tower, frozen)
+        share_pictures(tower)
 
 
 def _skip_useless_gradients(tower: Any, frozen: bool) -> None:

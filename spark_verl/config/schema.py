@@ -147,7 +147,8 @@ class SparkConfig:
     """Seconds without any progress (of rollouts, or from one part of a step to the next) after which the run ends, and
     says what it waited for."""
     share_media: bool = True
-    """Tokenize a prompt, and fetch and process its images, once; false does it for each sample, as verl does."""
+    """Tokenize a prompt, fetch and process its images, and have the vision tower look at them, once; false does it for
+    each sample, as verl does."""
     route_groups: bool = True
     """Send a group's samples, and what is asked about them, to one engine unless it falls behind: it has the images;
     false sends each sample to the least busy engine, as verl does."""

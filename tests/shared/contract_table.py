@@ -71,6 +71,13 @@ CONTRACT = [
         "varlen_attn",
         "query key value cu_seq_q cu_seq_k max_q max_k return_aux scale window_size",
     ),
+    (
+        "verl.workers.engine.utils",
+        "rearrange_micro_batches",
+        "batch max_token_len dp_group num_batches_divided_by same_micro_num_in_dp min_num_micro_batch"
+        " use_dynamic_bsz_balance force_group_size",
+    ),
+    ("verl.utils.seqlen_balancing", "get_seqlen_balanced_partitions", "seqlen_list k_partitions equal_size"),
     ("verl.workers.engine_workers", "maybe_fix_3d_position_ids", "data"),
     ("verl.workers.engine.base", "maybe_fix_3d_position_ids", "data"),
     ("verl.utils.tensordict_utils", "nested_tensor_from_tensor_list", "tensors ragged_idx"),

@@ -23,6 +23,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from spark_verl.compat import packed_attention
 from spark_verl.compat.bootstrap import MODEL_FIXES
+from spark_verl.compat.shared_pictures import SHARED_VARIABLE
 from spark_verl.compat.vision_tower import FROZEN_VARIABLE, vision_towers
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -126,9 +127,9 @@ def batch(rows: list[Row], packed: bool, **more) -> TensorDict:
     return data
 
 
-def log_probs(engine, rows: list[Row], packed: bool) -> list[torch.Tensor]:
+def log_probs(engine, rows: list[Row], packed: bool, **more) -> list[torch.Tensor]:
     with engine.eval_mode():
-        found = engine.infer_batch(batch(rows, packed))["model_output"]
+        found = engine.infer_batch(batch(rows, packed, **more))["model_output"]
     return [row[:-1] for name in ("log_probs", "entropy") for row in found[name].unbind()]
 
 
@@ -137,10 +138,10 @@ def loss_of(model_output: dict, data: TensorDict, dp_group=None) -> tuple[torch.
     return sum((values * weights).sum() for values, weights in pairs) / 1000, {}
 
 
-def gradients(engine, rows: list[Row], packed: bool) -> dict[str, torch.Tensor]:
+def gradients(engine, rows: list[Row], packed: bool, **more) -> dict[str, torch.Tensor]:
     with engine.train_mode():
         engine.optimizer_zero_grad()
-        engine.forward_backward_batch(batch(rows, packed), loss_of)
+        engine.forward_backward_batch(batch(rows, packed, **more), loss_of)
         named = engine.module.named_parameters()
         return {name: p.grad.full_tensor().clone() for name, p in named if p.grad is not None}
 
@@ -232,6 +233,31 @@ def check_vision_tower(folder: str, rows: list[Row]) -> None:
     done("a frozen tower stays as it is")
 
 
+def check_shared_pictures(folder: str, rows: list[Row]) -> None:
+    """Each row twice, far from its like: rank 0 has pictures, rank 1 has none."""
+    rows = [*rows, *copy.deepcopy(rows)]
+
+    def work(packed: bool) -> tuple[dict, list[torch.Tensor], int]:
+        engine = build(folder, "sdpa", packed)
+        (tower,) = vision_towers(engine.module)
+        seen = []
+        tower.patch_embed.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
+        room = {"max_token_len_per_gpu": 140}
+        return gradients(engine, rows, packed, **room), log_probs(engine, rows, packed, **room), sum(seen)
+
+    for packed in (True, False):
+        slopes, values, all_patches = work(packed)
+        os.environ[SHARED_VARIABLE] = "1"
+        shared_slopes, shared_values, patches = work(packed)
+        del os.environ[SHARED_VARIABLE]
+        same(shared_values, values, 1e-6)
+        same_gradients(shared_slopes, slopes)
+        # A micro-batch may end between two rows about the same picture, and one without any looks at zeros.
+        if any(row.media for row in rows):
+            assert patches <= 0.75 * all_patches, (patches, all_patches)
+    done("a picture is looked at once")
+
+
 def done(name: str) -> None:
     dist.barrier()
     if dist.get_rank() == 0:
@@ -249,7 +275,7 @@ def main(kind: str, folder: str) -> None:
     rows = [Row(kind, *shape, generator) for shape in shapes]
     rows += [Row(kind, None, 39, 1, generator) for _ in range(3)]
     checks: list[Callable] = [check_packed, check_one_length, check_weights]
-    for check in checks + [check_vision_tower] * (kind == "vision"):
+    for check in checks + [check_vision_tower, check_shared_pictures] * (kind == "vision"):
         check(folder, rows)
     dist.destroy_process_group()
 
