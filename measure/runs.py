@@ -24,6 +24,12 @@ STOCK_VERL = [
 ]
 """With these, ``verl.trainer.main_ppo`` runs the recipe with its own trainer, sampler, worker and reward worker."""
 
+PADDED = [
+    "actor_rollout_ref.model.use_remove_padding=false",
+    "actor_rollout_ref.model.override_config.attn_implementation=sdpa",
+]
+"""verl alone needs flash-attn for packed rows: on a CPU it has to pad them."""
+
 
 def run(
     overrides: list[str], data: Path, model: Path, steps: int, skip: int = 2, module: str = "spark_verl.main"

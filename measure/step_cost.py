@@ -45,7 +45,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from runs import BENCHMARKS, STOCK_VERL, run
+from runs import BENCHMARKS, PADDED, STOCK_VERL, run
 from scipy import stats
 
 POLICY_PROMPTS, SAMPLES = 8, 8
@@ -118,7 +118,7 @@ def arms(
         "verl": (
             "verl.trainer.main_ppo",
             [
-                *(*shared, *batch(every), *PLAIN, *STOCK_VERL, f"data.train_files={files['mixed']}"),
+                *(*shared, *batch(every), *PLAIN, *STOCK_VERL, *PADDED, f"data.train_files={files['mixed']}"),
                 "actor_rollout_ref.rollout.agent.default_agent_loop=verl_long_tail",
             ],
         ),

@@ -38,6 +38,7 @@ from verl.workers.rollout.replica import RolloutReplicaRegistry
 from verl.workers.rollout.router import _load_router_yaml, _resolve_router_class
 
 from spark_verl.checks import keys
+from spark_verl.compat import packed_attention
 from spark_verl.options import LONGEST_REASON, brief, refuse
 
 
@@ -224,7 +225,8 @@ QUESTIONS = (
     ),
     Question(
         _ATTENTION,
-        lambda value, config: _one_of(["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()], value),
+        # Ours is registered where models are built only.
+        lambda value, config: _one_of(["eager", packed_attention.NAME, *ALL_ATTENTION_FUNCTIONS.valid_keys()], value),
         where=_ATTENTION,
     ),
     Question(f"{_ROLLOUT}.name", lambda value, config: _one_of(RolloutReplicaRegistry._registry, value)),

@@ -6,7 +6,8 @@ implementation of transformers' attention interface, :data:`NAME`; everything ar
 begins, padded rows, the windows of a vision tower, verl's sequence parallelism) stays transformers' and verl's code for
 flash attention, which goes by the word "flash" in the name.
 
-Where the kernels do not run (no GPU, float32), each sequence is computed by itself, exactly and slowly.
+Where the kernels do not run (no GPU, float32), sequences of about one length are padded for the attention alone and
+computed together, exactly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from spark_verl.compat.replace import replaces
 
@@ -24,7 +26,7 @@ NAME = "torch_flash_varlen"
 flash-attn, is not installed."""
 FLASH_ATTN = "flash_attention_2"
 _KERNEL_TYPES = (torch.bfloat16, torch.float16)
-_ALL = (-1, -1)
+_ALL, _CAUSAL = (-1, -1), (-1, 0)
 
 
 def register() -> None:
@@ -126,9 +128,20 @@ def attend_packed(
         longest = int(max_seqlen_q), int(max_seqlen_k)
         found = varlen_attn(q, k, v, of_queries, of_keys, *longest, scale=softmax_scale, window_size=window)
         return found  # ty: ignore[invalid-explicit-return]  a tuple only where more is asked for
-    lengths = [ends.diff().tolist() for ends in (cu_seqlens_q, cu_seqlens_k)]
-    sequences = zip(q.split(lengths[0]), k.split(lengths[1]), v.split(lengths[1]), strict=True)
-    return torch.cat([_attend(*sequence, softmax_scale, window) for sequence in sequences])
+    lengths = list(zip(*(ends.diff().tolist() for ends in (cu_seqlens_q, cu_seqlens_k)), strict=True))
+    together: dict[tuple[int, int], list[int]] = {}
+    for i, (queries, keys) in enumerate(lengths):
+        # What sees nothing behind it does not see padding at the end, either; up to twice the length costs little.
+        length = 1 << (queries - 1).bit_length() if window == _CAUSAL and queries == keys > 0 else 0
+        together.setdefault((length, length) if length else (queries, keys), []).append(i)
+    of_queries, of_keys = ([pair[side] for pair in lengths] for side in range(2))
+    sequences = [q.split(of_queries), k.split(of_keys), v.split(of_keys)]
+    found: dict[int, torch.Tensor] = {}
+    for members in together.values():
+        padded_states = (pad_sequence([states[i] for i in members], batch_first=True) for states in sequences)
+        outputs = _attend(*padded_states, softmax_scale, window)
+        found |= {i: output[: lengths[i][0]] for i, output in zip(members, outputs, strict=True)}
+    return torch.cat([found[i] for i in range(len(lengths))])
 
 
 def attend_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -146,16 +159,19 @@ def attend_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **options: An
 def _attend(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float | None, window: tuple[int, int]
 ) -> torch.Tensor:
-    """Attention within one sequence; its last query stands at its last key."""
+    """Attention within sequences of one length, (sequences, length, heads, size); last queries stand at last keys."""
     seen = None
-    if window != _ALL:
-        seen = torch.ones(len(q), len(k), dtype=torch.bool, device=q.device)
+    queries, keys = q.shape[1], k.shape[1]
+    causal = window == _CAUSAL and queries == keys
+    if window != _ALL and not causal:
+        seen = torch.ones(queries, keys, dtype=torch.bool, device=q.device)
         before, behind = window
-        offset = len(k) - len(q)
+        offset = keys - queries
         seen = seen.tril(offset + behind) if behind >= 0 else seen
         seen = seen.triu(offset - before) if before >= 0 else seen
-    query, key, value = (tokens.transpose(0, 1).unsqueeze(0) for tokens in (q, k, v))
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale)[0].transpose(0, 1)
+    query, key, value = (states.transpose(1, 2) for states in (q, k, v))
+    found = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=causal, scale=scale)
+    return found.transpose(1, 2)
 
 
 def through_transformers(original: Callable[..., Any], *kinds: Any) -> Callable[..., Any]:

@@ -1,15 +1,16 @@
 """A picture goes through the vision tower once per micro-batch, and rows about the same picture go together.
 
-All samples of a question, and every judge prompt about them, show the same picture, and each of these rows brings it to
-the update. By the number of weights, a picture of half a megapixel with 600 tokens of text is 16 % of a row's work in
-Qwen2.5-VL 7B and 31 % in 3B. Equal pictures have equal embeddings, and the gradient of one that many rows use is the sum
-of theirs, which is what autograd makes of it. So the tower sees each of them once, and its output is handed to every row.
+All samples of a question, and every judge prompt about them, show the same picture, and each of these rows brings it
+to the update. By the number of weights, a picture of half a megapixel with 600 tokens of text is 16 % of a row's work
+in Qwen2.5-VL 7B and 31 % in 3B. Equal pictures have equal embeddings, and the gradient of one that many rows use is the
+sum of theirs, which is what autograd makes of it. So the tower sees each of them once, and its output is handed to
+every row.
 
-verl divides rows among micro-batches by their lengths alone, which spreads a question's rows over all of them. Here rows
-about the same picture stand next to each other before they are divided, into as even parts as that allows.
+verl divides rows among micro-batches by their lengths alone, which spreads a question's rows over all of them. Here
+rows about the same picture stand next to each other before they are divided, into as even parts as that allows.
 
-``spark.share_media: false`` switches both off, through the environment of the run's processes (:data:`SHARED_VARIABLE`):
-models are built where the config is not at hand.
+``spark.share_media: false`` switches both off, through the environment of the run's processes
+(:data:`SHARED_VARIABLE`): models are built where the config is not at hand.
 """
 
 from __future__ import annotations
@@ -164,7 +165,9 @@ def shown_by(batch: Any) -> list[Hashable] | None:
         media = media.data if isinstance(media, NonTensorData) else media
         pixels = [media.get(name) for name in ("pixel_values", "pixel_values_videos")] if media else []
         seen = tuple(
-            (tuple(some.shape), some[:: max(1, len(some) // SAMPLE)].sum().item()) for some in pixels if some is not None
+            (tuple(some.shape), some[:: max(1, len(some) // SAMPLE)].sum().item())
+            for some in pixels
+            if some is not None
         )
         # Text alone goes with nothing else.
         shown.append(seen or row)

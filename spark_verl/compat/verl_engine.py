@@ -1,4 +1,7 @@
-"""Two defects of verl 0.9.1's training engine: rows of one length crash it, and weights are sent twice as large.
+"""Three defects of verl 0.9.1's training engine.
+
+Rows of one length crash it, weights are sent twice as large as they are used, and without flash-attn the
+log-probabilities of packed rows are worked out token by token.
 
 Replaced in the modules that use them, so :func:`mend` must run in a process that has an engine, and imports it.
 """
@@ -10,12 +13,16 @@ from typing import Any
 
 from spark_verl.compat.replace import replaces
 
+PIECE = 1 << 26
+"""Logits that are worked on at once: 256 MiB in float32."""
+
 
 def mend() -> None:
     """Mend the engine in this process."""
     _fix_positions_of_workers()
     _fix_positions_of_engines()
     cast_before_gathering()
+    many_tokens_at_once()
 
 
 @replaces("verl.workers.engine_workers", "maybe_fix_3d_position_ids")
@@ -90,3 +97,28 @@ def _arithmetic(model: Any) -> Any:
     from torch.distributed.fsdp import FSDPModule
 
     return model._get_fsdp_state()._mp_policy.param_dtype if isinstance(model, FSDPModule) else None
+
+
+@replaces("verl.utils.torch_functional", "logprobs_from_logits_v2")
+def many_tokens_at_once(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Work out the log-probabilities of packed rows for many tokens at once.
+
+    Where flash-attn's cross-entropy is missing, verl goes through the first dimension of the logits, to need less
+    memory at once. Of padded rows that is the rows; of packed ones it is every single token, forwards and backwards.
+    """
+    return token_pieces(original)
+
+
+def token_pieces(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """verl's function, for packed rows called with :data:`PIECE` logits at once, as if they were one padded row."""
+
+    def compute(logits: Any, labels: Any) -> Any:
+        if logits.dim() != 2:
+            return original(logits, labels)
+        import torch
+
+        tokens = max(1, PIECE // logits.shape[-1])
+        pieces = zip(logits.split(tokens), labels.split(tokens), strict=True)
+        return torch.cat([original(some[None], same[None])[0] for some, same in pieces])
+
+    return compute

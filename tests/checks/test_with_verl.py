@@ -96,8 +96,9 @@ def refusal(prepare, *overrides: str, **model: object) -> str:
     return message
 
 
-def test_a_sound_config_passes(prepare):
-    prepare()
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "torch_flash_varlen"])
+def test_a_sound_config_passes(prepare, attention):
+    prepare(f"actor_rollout_ref.model.override_config.attn_implementation={attention}")
 
 
 @pytest.mark.parametrize(("override", "message"), REFUSED + REFUSED_BY_VLLM, ids=lambda text: text[-40:])

@@ -25,6 +25,18 @@ def reference(q, k, v, scale, causal, window):
     return out
 
 
+def test_gradients_do_not_know_of_padding():
+    generator = torch.Generator().manual_seed(0)
+    lengths = [3, 5, 1, 7]
+    states = [torch.randn(16, 2, 8, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    weights = torch.randn(16, 2, 8, generator=generator, dtype=torch.float64)
+    ends = begins(lengths)
+    found = torch.autograd.grad((attend_packed(*states, ends, ends, 7, 7, causal=True) * weights).sum(), states)
+    parts = zip(*(some.split(lengths) for some in states), strict=True)
+    alone = torch.cat([reference(*part, 8**-0.5, True, (-1, -1)) for part in parts])
+    torch.testing.assert_close(found, torch.autograd.grad((alone * weights).sum(), states))
+
+
 def begins(lengths):
     return torch.tensor([0, *torch.tensor(lengths).cumsum(0).tolist()], dtype=torch.int32)
 
@@ -35,12 +47,26 @@ def begins(lengths):
         ([5], 4, {"causal": True}),
         ([1, 7, 2], 4, {"causal": True}),
         ([1, 7, 2], 2, {"causal": True}),
+        ([3, 5, 4, 8, 3, 9, 1], 2, {"causal": True}),
+        ([4, 2, 4, 3], 4, {"causal": False}),
+        ([6, 3, 6], 2, {"causal": True, "window_size": (2, 2)}),
         ([3, 4], 1, {"causal": False}),
         ([6, 3], 4, {"causal": True, "window_size": (2, 2)}),
         ([6, 3], 4, {"causal": False, "window_size": (1, 2)}),
         ([4, 2], 2, {"causal": True, "softmax_scale": 0.3}),
     ],
-    ids=["one", "several", "grouped heads", "both ways", "sliding window", "window both ways", "scale"],
+    ids=[
+        "one",
+        "several",
+        "grouped heads",
+        "padded",
+        "both ways, some equal",
+        "windows, some equal",
+        "both ways",
+        "sliding window",
+        "window both ways",
+        "scale",
+    ],
 )
 def test_each_sequence_by_itself(lengths, key_heads, options):
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""verl's real FSDP2 engine on two ranks: packed rows, rows of one length, weights sent, frozen vision towers."""
+"""verl's real FSDP2 engine on two ranks: packed rows, rows of one length, weights sent, vision towers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import inspect
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from tensordict import TensorDict
+from torch.overrides import TorchFunctionMode
 
-from spark_verl.compat.verl_engine import _positions_fixed_by
+from spark_verl.compat import verl_engine
+from spark_verl.compat.verl_engine import _positions_fixed_by, token_pieces
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shared" / "engine_ranks.py"
 SETTINGS = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREADS": "1"}
@@ -116,3 +119,54 @@ def test_contract_with_verls_way_of_sending_weights():
     converted, read = source.index("params = convert_weight_keys(params,"), source.rindex("in params.items()")
     assert converted < read
     assert "param.to(device, non_blocking=True).full_tensor() if isinstance(param, DTensor) else param" in source
+
+
+class Calls(TorchFunctionMode):
+    """Counts the calls of torch's functions by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: Counter[str] = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.times[func.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def calls_of(compute, logits, labels, name: str) -> tuple[torch.Tensor, int]:
+    """What it computes, and how often it called this function."""
+    with Calls() as calls:
+        found = compute(logits, labels)
+    return found, calls.times[name]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "operation"),
+    [(torch.float32, "logsumexp"), (torch.float64, "logsumexp"), (torch.bfloat16, "log_softmax")],
+)
+@pytest.mark.parametrize("piece", [7 * 20, 7, 1 << 26], ids=["several pieces", "a token is too long", "one piece"])
+def test_packed_rows_are_not_worked_on_token_by_token(dtype, operation, piece, monkeypatch):
+    """The same log-probabilities and gradients. When the first count is another, verl has mended it."""
+    from verl.utils import torch_functional
+
+    monkeypatch.setattr(verl_engine, "PIECE", piece)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(50, 7, generator=generator).to(dtype).requires_grad_()
+    labels, weights = (torch.randint(0, 7, (50,), generator=generator) for _ in range(2))
+    theirs = torch_functional.logprobs_from_logits_naive
+    original = inspect.unwrap(torch_functional.logprobs_from_logits_v2)
+    _, times = calls_of(original, logits, labels, operation)
+    assert times == 50
+    found, times = calls_of(token_pieces(original), logits, labels, operation)
+    assert times == {7 * 20: 3, 7: 50, 1 << 26: 1}[piece]
+    expected = theirs(logits, labels)
+    torch.testing.assert_close(found, expected)
+    slopes = (torch.autograd.grad((values * weights).sum(), logits)[0] for values in (found, expected))
+    torch.testing.assert_close(*slopes)
+
+
+def test_padded_rows_stay_verls():
+    seen = []
+    compute = token_pieces(lambda logits, labels: seen.append(logits.shape))
+    compute(torch.zeros(2, 3, 5), torch.zeros(2, 3, dtype=torch.int64))
+    assert seen == [(2, 3, 5)]

@@ -62,6 +62,9 @@ def plain_run(tmp_path_factory, shared, runner):
         "ray_kwargs.ray_init.num_cpus=16",
         "+ray_kwargs.ray_init.num_gpus=1",
         "+ray_kwargs.ray_init.include_dashboard=false",
+        # Packed rows, as the others have them here, need flash-attn in verl alone.
+        "actor_rollout_ref.model.use_remove_padding=false",
+        "actor_rollout_ref.model.override_config.attn_implementation=sdpa",
     ]
     platform = bootstrap.cpu_environment() | {bootstrap.PLATFORM_VARIABLE: bootstrap.PLATFORM_NAME}
     before = dict(os.environ)

@@ -78,6 +78,7 @@ CONTRACT = [
         " use_dynamic_bsz_balance force_group_size",
     ),
     ("verl.utils.seqlen_balancing", "get_seqlen_balanced_partitions", "seqlen_list k_partitions equal_size"),
+    ("verl.utils.torch_functional", "logprobs_from_logits_v2", "logits labels"),
     ("verl.workers.engine_workers", "maybe_fix_3d_position_ids", "data"),
     ("verl.workers.engine.base", "maybe_fix_3d_position_ids", "data"),
     ("verl.utils.tensordict_utils", "nested_tensor_from_tensor_list", "tensors ragged_idx"),
