@@ -98,8 +98,7 @@ class SymbolicPool:
                     self._workers[slot] = Worker(self._server, self.options.memory_mb)
                     break
                 except (EOFError, OSError) as error:
-                    # An interpreter that ends kills the server, which is nobody's fault
-                    if last_try and threading.main_thread().is_alive():
+                    if last_try:
                         _warn_once(f"no process could be started: {type(error).__name__}: {error}")
         return self._workers.get(slot)
 
@@ -123,6 +122,8 @@ class SymbolicPool:
 
 @functools.lru_cache(maxsize=100)
 def _warn_once(message: str) -> None:
+    if not threading.main_thread().is_alive():
+        return  # an interpreter that ends kills the server, and with it the workers, which is nobody's fault
     logger.warning(f"symbolic comparison failed, the row is not verified ({message}); logged once per kind")
 
 
