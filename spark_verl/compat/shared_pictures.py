@@ -15,6 +15,7 @@ rows about the same picture stand next to each other before they are divided, in
 
 from __future__ import annotations
 
+import inspect
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Sequence
@@ -34,8 +35,13 @@ _pictures: ContextVar[list[Hashable] | None] = ContextVar("pictures", default=No
 
 
 def share_pictures(tower: Any) -> None:
-    """Have a vision tower of transformers see equal pictures once, if the run asks for it."""
-    if os.environ.get(SHARED_VARIABLE) != "1":
+    """Have a vision tower of transformers see equal pictures once, if the run asks for it.
+
+    For towers that take the patches of all pictures in one tensor, with their grids, as those of Qwen-VL and GLM-V do;
+    others stay as they are.
+    """
+    takes = inspect.signature(type(tower).forward).parameters
+    if os.environ.get(SHARED_VARIABLE) != "1" or not {"hidden_states", "grid_thw"} <= takes.keys():
         return
     forward = tower.forward
 

@@ -16,6 +16,8 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2VLConfig,
     Qwen3VLConfig,
+    SiglipVisionConfig,
+    SiglipVisionModel,
 )
 
 from spark_verl.compat.bootstrap import mend_models
@@ -133,6 +135,15 @@ def test_what_a_tower_may_return(made, expected, monkeypatch):
     assert isinstance(found, torch.Tensor) or torch.equal(found[0] + 1, found[1][0])
     first = found if isinstance(found, torch.Tensor) else found[0]
     assert len(first) == expected[0] and first[0] == 2 and (first[len(first) // 4 :] == 1).all()
+
+
+def test_a_tower_of_another_kind_stays_as_it_is(monkeypatch):
+    monkeypatch.setenv(SHARED_VARIABLE, "1")
+    config = SiglipVisionConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2)
+    tower = SiglipVisionModel(config)
+    before = tower.forward
+    share_pictures(tower)
+    assert tower.forward == before
 
 
 @pytest.mark.parametrize(
