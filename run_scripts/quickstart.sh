@@ -2,7 +2,7 @@
 # The whole loop on a machine without a GPU: a Qwen2.5-VL of about 1 M parameters learns to answer questions about
 # handwritten digits and to judge and correct its own answers. Sets up everything it needs.
 #
-#   bash run_scripts/quickstart.sh                 # about eight minutes on 2 cores
+#   bash run_scripts/quickstart.sh                 # six to ten minutes on 2 cores
 #   SEED=1 bash run_scripts/quickstart.sh          # another seed
 #   STEPS=5 bash run_scripts/quickstart.sh         # a short look
 #   bash run_scripts/quickstart.sh spark.enable=false     # any Hydra override: here plain GRPO
