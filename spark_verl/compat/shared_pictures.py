@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import inspect
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from spark_verl.compat.replace import replaces
+from spark_verl.division import even_parts
 
 SHARED_VARIABLE = "SPARK_SHARE_PICTURES"
 """Set to 1 where the pictures of a micro-batch are shared."""
@@ -195,21 +195,7 @@ def together(work: list[int], shown: Sequence[Hashable], size: int) -> list[list
     for row, what in enumerate(shown):
         first.setdefault(what, row)
     order = sorted(range(len(work)), key=lambda row: (first[shown[row]], row))
-
-    def parts(limit: int) -> list[list[int]]:
-        filled: list[list[int]] = []
-        load = limit
-        for row in order:
-            if not filled or load + work[row] > limit:
-                filled.append([])
-                load = 0
-            filled[-1].append(row)
-            load += work[row]
-        return filled
-
-    least, most = max(work), sum(work)
-    limit = least + bisect_left(range(most - least + 1), True, key=lambda more: len(parts(least + more)) <= size)
-    found = parts(limit)
+    found = even_parts(order, size, lambda part: sum(work[row] for row in part))
     while len(found) < size:
         largest = max((part for part in found if len(part) > 1), key=lambda part: sum(work[row] for row in part))
         at = found.index(largest)

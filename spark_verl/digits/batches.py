@@ -8,7 +8,6 @@ depends only on how many images a prompt has. So each is worked out once, with t
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -20,6 +19,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from spark_verl.digits.architecture import TOKENS
 from spark_verl.digits.demonstrations import Demonstration
+from spark_verl.division import even_parts
 
 MAX_TOKENS = 256
 """Longest demonstration, prompt and response together; anything longer is a mistake in a template."""
@@ -73,18 +73,7 @@ def shares(lengths: Sequence[int], size: int) -> list[list[int]]:
         Row numbers of each part, longest rows first: neighbours in length are together.
     """
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-
-    def parts(limit: int) -> list[list[int]]:
-        filled: list[list[int]] = []
-        for row in order:
-            if not filled or (len(filled[-1]) + 1) * lengths[filled[-1][0]] > limit:
-                filled.append([])
-            filled[-1].append(row)
-        return filled
-
-    longest = max(lengths)
-    limit = longest + bisect_left(range(longest * len(lengths)), True, key=lambda i: len(parts(longest + i)) <= size)
-    found = parts(limit)
+    found = even_parts(order, size, lambda part: len(part) * lengths[part[0]])
     return found + [[]] * (size - len(found))
 
 

@@ -27,7 +27,14 @@ CHECKSUMS = "checksums.json"
 LIBRARIES = ("torch", "transformers", "tokenizers", "scikit-learn")
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_SOURCES = ("digits/**/*.py", "digits/**/*.jinja", "judge/templates.py", "judge/text.py", "vocabulary.py")
+_SOURCES = (
+    "digits/**/*.py",
+    "digits/**/*.jinja",
+    "judge/templates.py",
+    "judge/text.py",
+    "vocabulary.py",
+    "division.py",
+)
 
 
 def cache_folder() -> Path | None:
