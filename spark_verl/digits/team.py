@@ -12,7 +12,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,9 @@ def run_team(size: int, work: Callable[..., object], *arguments: object, preload
         for rank in range(size)
     ]
     try:
-        for member in members:
-            member.start()
+        with _no_gpu():
+            for member in members:
+                member.start()
         while running := [member.sentinel for member in members if member.is_alive()]:
             wait(running)
             if failed := [member for member in members if member.exitcode]:
@@ -91,6 +93,25 @@ def run_team(size: int, work: Callable[..., object], *arguments: object, preload
             if member.pid is not None:
                 member.kill()
                 member.join()
+
+
+@contextmanager
+def _no_gpu() -> Iterator[None]:
+    """Hide GPUs from the processes that are started meanwhile.
+
+    torch's optimizers ask CUDA whether a graph is being captured, whatever their weights are on, and a process that was
+    forked from one that has looked for GPUs cannot ask: it ends with "CUDA error: initialization error".
+    """
+    variable = "CUDA_VISIBLE_DEVICES"
+    before = os.environ.get(variable)
+    os.environ[variable] = ""
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 def _end_with_parent() -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from team_work import add_up, lose_one
+from team_work import add_up, look_for_gpus, lose_one
 
 from spark_verl.digits.build_model import build
 from spark_verl.digits.schedule import Schedule
@@ -27,6 +27,18 @@ WARM_START = "spark_verl.digits.warm_start"
 def test_all_get_the_sum_however_long_it_is(tmp_path: Path) -> None:
     run_team(3, add_up, str(tmp_path), CAPACITY + 3, preload=WARM_START)
     assert [(tmp_path / str(rank)).read_text() for rank in range(3)] == ["[True, True]"] * 3
+
+
+def test_processes_see_no_gpu(tmp_path: Path) -> None:
+    """A forked process whose parent has looked for GPUs cannot ask CUDA anything, and torch's optimizers do ask."""
+    # The fork server of this process may be older than the variable: another process has one of its own.
+    code = "import os; from team_work import look_for_gpus; from spark_verl.digits.team import run_team;"
+    code += f"run_team(2, look_for_gpus, {str(tmp_path)!r}, preload='torch'); print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    folder = Path(look_for_gpus.__code__.co_filename).parent
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}
+    found = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert found.stdout == "0\n", found.stderr
+    assert [(tmp_path / str(rank)).read_text() for rank in range(2)] == ["''"] * 2
 
 
 @pytest.mark.parametrize(("way", "code"), [("failed", 1), ("killed", -9)])

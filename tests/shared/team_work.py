@@ -27,3 +27,8 @@ def lose_one(team, way: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         raise ValueError("a reason")
     team.add_up(torch.zeros(1))
+
+
+def look_for_gpus(team, folder: str) -> None:
+    """Each process writes which GPUs it may see."""
+    Path(folder, str(team.rank)).write_text(repr(os.environ.get("CUDA_VISIBLE_DEVICES")))
