@@ -84,14 +84,15 @@ RECYCLED = (
 """What recycling rollouts brings, with a label for every question."""
 
 
-def _self_reward(*settings: str, judged: bool = True, trained: bool = True) -> tuple[str, ...]:
-    """Half of a step's questions are unlabelled; verdicts count as sequences.
+def _self_reward(*settings: str, judged: bool = True, trained: bool = True, questions: int = 0) -> tuple[str, ...]:
+    """Half of a step's questions are unlabelled unless the settings say otherwise; verdicts count as sequences.
 
     With L labelled, A audit and U unlabelled questions of 8 samples, two judge prompts about each labelled one and at
     most 16 verdicts (as much as two prompts) on each of the others, a step has 3 L + 3 (A + U) prompts' worth of
-    sequences; L + 3 (A + U) where no judge is trained, L + U where none is asked.
+    sequences; L + 3 (A + U) where no judge is trained, L + U where none is asked. From that the number of questions,
+    where none is given.
     """
-    questions = POLICY_PROMPTS if trained else 11 if judged else ALL_PROMPTS
+    questions = questions or (POLICY_PROMPTS if trained else 11 if judged else ALL_PROMPTS)
     prompts = (1.5, 0.5) if trained else (0.0, 0.0)
     return (
         *_batch(questions),
@@ -131,7 +132,13 @@ SELF_REWARDED = tuple(
             _self_reward("unlabelled_share=0.75", "weight=estimate"),
             "scarce",
         ),
-        ("gated_untrained", "the same, and no judge is trained", _self_reward(trained=False), "scarce"),
+        ("gated_untrained", "as gated, and no judge is trained", _self_reward(trained=False), "scarce"),
+        (
+            "gated_more_untrained",
+            "as gated_more, and no judge is trained",
+            _self_reward("unlabelled_share=0.75", "weight=estimate", trained=False, questions=9),
+            "scarce",
+        ),
         ("shuffled", "gated, with verdicts handed round", _self_reward("shuffle_verdicts=true"), "scarce"),
         ("oracle_grpo", "all questions labelled, GRPO", _PLAIN, "oracle"),
         ("oracle_spark", "all questions labelled, SPARK", _judge(1.5, 0.5), "oracle"),

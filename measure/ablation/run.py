@@ -2,6 +2,7 @@
 
     python measure/ablation/run.py --seeds 1 2 3 --output outputs/ablation
     python measure/ablation/run.py --variant mixed --arms spark grpo --seeds 1      # some of it
+    python measure/ablation/run.py --strategies single majority      # what paired.py compares, in less time
     python measure/ablation/run.py --device gpu --train_only --set trainer.test_freq=-1    # on one GPU; evaluated later
 
 Per seed, data and model are made once and shared by all arms. Each arm trains for the same number of steps on the same
@@ -21,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from arms import ARMS, RECYCLED, Arm
@@ -164,7 +166,7 @@ def train(
     return folder / "model", cost
 
 
-def evaluate(model: Path, folder: Path, data: Path, seed: int, samples: int) -> dict:
+def evaluate(model: Path, folder: Path, data: Path, seed: int, samples: int, strategies: Sequence[str]) -> dict:
     """The evaluation's report of a model: questions with every strategy, judge prompts answered once."""
     shared_options = [
         *("--tokenizer", str(model), "--max_tokens", "64", "--seed", str(seed), "--concurrency", "64"),
@@ -172,7 +174,7 @@ def evaluate(model: Path, folder: Path, data: Path, seed: int, samples: int) -> 
     ]
     options = {
         # As many votes as a weighted vote of half the samples costs.
-        "test": ["--strategy", *STRATEGIES, "--samples", str(samples), "--majority_samples", str(2 * samples)],
+        "test": ["--strategy", *strategies, "--samples", str(samples), "--majority_samples", str(2 * samples)],
         "judge_test": ["--strategy", "single", "--temperature", "0"],
     }
     merged: dict = {"benchmarks": {}, "judge": {}}
@@ -206,6 +208,9 @@ def main() -> None:
     parser.add_argument(
         "--samples", type=int, default=4, help="of best_of_n and weighted_vote; majority takes twice as many"
     )
+    parser.add_argument(
+        "--strategies", nargs="+", default=STRATEGIES, choices=STRATEGIES, metavar="STRATEGY", help="to evaluate with"
+    )
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="to train on; evaluated on the CPU")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="Hydra overrides of every arm")
     parser.add_argument("--train_only", action="store_true", help="leave the evaluation to a later call without this")
@@ -214,6 +219,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.labels <= AUDITED:
         parser.error(f"--labels must be more than the {AUDITED} that the judge is measured on")
+    if "single" not in arguments.strategies or (arguments.results and set(arguments.strategies) != set(STRATEGIES)):
+        parser.error("--strategies must have single, and for --results, whose tables have them all, every one")
     recipe = "quickstart_gpu" if arguments.device == "gpu" else "quickstart"
     todo = [(seed, ARMS[name]) for seed in arguments.seeds for name in arguments.arms]
     for number, (seed, arm) in enumerate(todo, 1):
@@ -231,7 +238,7 @@ def main() -> None:
         if arguments.train_only:
             print(f"  {time.time() - started:.0f} s", flush=True)
             continue
-        found = evaluate(model, folder, data, seed, arguments.samples)
+        found = evaluate(model, folder, data, seed, arguments.samples, arguments.strategies)
         result = {"arm": arm.name, "about": arm.about, "seed": seed, "cost": cost, "evaluation": found}
         (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         accuracy = found["benchmarks"]["test"]["single"]["accuracy"]
