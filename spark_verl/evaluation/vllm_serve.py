@@ -2,18 +2,21 @@
 
     python -m spark_verl.evaluation.vllm_serve --device cpu MODEL --port 8000 [any option of vllm serve]
 
-vLLM's command asks for the version of the distribution ``vllm``, which its CPU build does not have under that name.
+vLLM's command asks for the version of the distribution ``vllm``, which its CPU build does not have under that name. On
+a CPU the engine is forked from a process that imports what it needs while this one does, instead of after it.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
 
 from pydantic import ValidationError
 
 from spark_verl.checks.model import check_model
+from spark_verl.compat import fork_server, forking
 from spark_verl.compat.vllm_cpu import alias_vllm_distribution
 
 # At import, not in main: vLLM's engine is a spawned process, which imports this module again.
@@ -23,6 +26,8 @@ CPU_ENVIRONMENT = {
     # Of the whole machine vLLM would take a share as cache.
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # Only then the worker is inside the engine's process, as the option below asks.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     # vLLM compiles a few helpers even with --enforce-eager.
     "TORCHDYNAMO_DISABLE": "1",
 }
@@ -30,6 +35,13 @@ CPU_ENVIRONMENT = {
 # cannot do ("CPU Generator does not use offset"), and the engine dies: hence no chunked prefill. The worker is inside
 # the engine's process: two would poll each other on the cores that compute.
 _CPU = "--enforce-eager --dtype float32 --no-enable-chunked-prefill --distributed-executor-backend uni".split()
+ENGINE = (
+    "spark_verl.evaluation.vllm_serve",
+    "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl",
+    "vllm.v1.worker.cpu_worker",
+    "vllm.v1.engine.core",
+)
+"""What takes the engine's process long to import."""
 # Without the last two the model folder's generation_config.json would change what is sampled (top_k, penalties), which
 # the rollouts in training do not do.
 _ALWAYS = "--enable-prefix-caching --generation-config vllm".split()
@@ -50,6 +62,8 @@ def main() -> int:
     on_gpu = ["--tensor-parallel-size", options.gpus, "--dtype", "bfloat16"]
     if options.device == "cpu":
         os.environ.update(CPU_ENVIRONMENT | os.environ)
+        os.environ.update(forking.start(ENGINE))
+        multiprocessing.set_executable(os.environ[fork_server.LAUNCHER])
     sys.argv = ["vllm", "serve", model, *_ALWAYS, *(_CPU if options.device == "cpu" else on_gpu), *options.more]
     from vllm.entrypoints.cli.main import main as serve  # takes half a minute
 
