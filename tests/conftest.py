@@ -25,20 +25,34 @@ settings.load_profile("any_machine")
 
 TWO_RANKS = {"test_next_step", "test_preemption", "test_resume", "test_two_nodes"}
 """The first three look at the same runs; all have twice the processes of others, too many for two at a time."""
+TOGETHER = "two ranks"
+LONGEST = {
+    **{TOGETHER: 600, "test_grpo_equivalence": 200, "test_recipe_runs": 190, "test_spark_run": 200},
+    **{"test_gpu_check": 150, "test_colocate_async": 140, "test_hostile_run": 130, "test_ending": 120},
+    **{"test_verl_engine": 100, "test_verl_models": 90, "test_evaluate": 80, "test_self_reward": 70, "test_audit": 50},
+    **{"test_team": 50, "test_recipes": 50, "test_examples": 50, "test_hostile": 40, "test_exit": 30},
+}
+"""Seconds of the files that take longest, roughly."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Hand out the tests of a file together, and those of :data:`TWO_RANKS` as if they were one.
+    """Hand out the tests of a file together, and those of :data:`TWO_RANKS` as if they were one, the longest first.
 
-    xdist's own groups (``--dist loadgroup``) are without effect under pytest 9.
+    xdist's own groups (``--dist loadgroup``) are without effect under pytest 9. It begins with the files that have the
+    most tests: what has one or two and takes minutes would be last, when there is nothing to do beside it.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByRun(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "two ranks" if Path(file).stem in TWO_RANKS else file
+            return TOGETHER if Path(file).stem in TWO_RANKS else file
+
+        def _assign_work_unit(self, node) -> None:
+            longest = max(self.workqueue, key=lambda scope: LONGEST.get(Path(scope).stem, 0))
+            self.workqueue.move_to_end(longest, last=False)
+            super()._assign_work_unit(node)
 
     return ByRun(config, log)
 
