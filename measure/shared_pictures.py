@@ -3,10 +3,16 @@
     python measure/shared_pictures.py                             # one GPU, 30 GB: a Qwen2.5-VL of 2.2 B parameters
     python measure/shared_pictures.py --size tiny --device cpu    # says that it works
 
+    python measure/shared_pictures.py --divide 1 2 4 8            # how much of that is left on several GPUs
+
 verl's own engine computes log-probabilities and gradients of one batch, with and without, in turn on the same weights.
 The batch is a step's: ``--questions`` pictures with ``--samples`` rows each, half of them judge prompts. Printed are
 seconds, their ratio in each pair, how much of the pictures the tower saw, the GPU's peak, and how far the two ways are
 apart (norm of the difference by the norm).
+
+verl gives each of several GPUs rows of about the same work, whatever they show. ``--divide`` prints how many different
+pictures a GPU has by its rows, and in one mini-batch, for a step of the recipes: 64 questions with 16 rows each, 8
+mini-batches.
 """
 
 from __future__ import annotations
@@ -17,9 +23,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -30,6 +37,7 @@ from tensordict import NonTensorStack, TensorDict
 from verl.trainer.config import CheckpointConfig
 from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.dataset_utils import DatasetPadMode
+from verl.utils.seqlen_balancing import calculate_workload, get_seqlen_balanced_partitions
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
@@ -67,6 +75,35 @@ def make_engine(folder: Path, device: str) -> FSDPEngineWithLMHead:
     return engine
 
 
+class Row(NamedTuple):
+    """A row's picture, by number and by height and width in image tokens, and its tokens of text and of response."""
+
+    picture: int
+    height: int
+    width: int
+    text: int
+    response: int
+
+    @property
+    def tokens(self) -> int:
+        """All of them, with the one that begins a picture."""
+        return 1 + self.height * self.width + self.text + self.response
+
+
+def draw_rows(size: Size, questions: int, samples: int, generator: torch.Generator) -> list[Row]:
+    """The rows of a step, those about a picture one after the other."""
+    rows = []
+    for picture in range(questions):
+        width, height = (
+            int(torch.randint(low, high + 1, (), generator=generator)) for low, high in (size.widths, size.heights)
+        )
+        for sample in range(samples):
+            text = JUDGE_TOKENS if sample % 2 else QUESTION_TOKENS
+            drawn = size.median * torch.exp(SIGMA * torch.randn((), generator=generator))
+            rows.append(Row(picture, height, width, text, min(size.longest, max(1, int(drawn)))))
+    return rows
+
+
 def make_batch(size: Size, ids: dict[str, int], questions: int, samples: int, limit: int) -> TensorDict:
     """Rows in verl's format, in the order in which a step has them.
 
@@ -78,36 +115,44 @@ def make_batch(size: Size, ids: dict[str, int], questions: int, samples: int, li
         limit: Tokens per micro-batch.
     """
     generator = torch.Generator().manual_seed(0)
-    rows: dict[str, list[Any]] = {name: [] for name in ("input_ids", "position_ids", "prompts", "responses", "mask")}
+    columns: dict[str, list[torch.Tensor]] = defaultdict(list)
+    pixels: dict[int, torch.Tensor] = {}
     media = []
-    for _ in range(questions):
-        width, height = (
-            int(torch.randint(low, high + 1, (), generator=generator)) for low, high in (size.widths, size.heights)
-        )
-        pixels = torch.randn(4 * height * width, PATCH, generator=generator)
-        grid = torch.tensor([[1, 2 * height, 2 * width]])
-        for sample in range(samples):
-            text = JUDGE_TOKENS if sample % 2 else QUESTION_TOKENS
-            drawn = size.median * torch.exp(SIGMA * torch.randn((), generator=generator))
-            length = min(size.longest, max(1, int(drawn)))
-            words = torch.randint(300, size.vocabulary // 2, (text + length,), generator=generator)
-            picture = torch.full((height * width,), ids["image"])
-            prompt = torch.cat([torch.tensor([ids["start"]]), picture, words[:text]])
-            row = torch.cat([prompt, words[text:]])
-            rows["input_ids"].append(row)
-            rows["position_ids"].append(positions(len(row), height, width))
-            rows["prompts"].append(prompt)
-            rows["responses"].append(words[text:])
-            rows["mask"].append(torch.ones(length, dtype=torch.int64))
-            media.append({"pixel_values": pixels, "image_grid_thw": grid})
-    columns = {name: torch.nested.as_nested_tensor(values, layout=torch.jagged) for name, values in rows.items()}
-    columns["loss_mask"] = columns.pop("mask")
-    columns["multi_modal_inputs"] = NonTensorStack(*media)
-    batch = TensorDict(columns, batch_size=[len(media)])
+    for row in draw_rows(size, questions, samples, generator):
+        tokens = row.height * row.width
+        if row.picture not in pixels:
+            pixels[row.picture] = torch.randn(4 * tokens, PATCH, generator=generator)
+        words = torch.randint(300, size.vocabulary // 2, (row.text + row.response,), generator=generator)
+        start, picture = torch.tensor([ids["start"]]), torch.full((tokens,), ids["image"])
+        prompt, response = torch.cat([start, picture, words[: row.text]]), words[row.text :]
+        columns["input_ids"].append(torch.cat([prompt, response]))
+        columns["position_ids"].append(positions(row.tokens, row.height, row.width))
+        columns["prompts"].append(prompt)
+        columns["responses"].append(response)
+        columns["loss_mask"].append(torch.ones(row.response, dtype=torch.int64))
+        grid = torch.tensor([[1, 2 * row.height, 2 * row.width]])
+        media.append({"pixel_values": pixels[row.picture], "image_grid_thw": grid})
+    nested = {name: torch.nested.as_nested_tensor(values, layout=torch.jagged) for name, values in columns.items()}
+    batch = TensorDict({**nested, "multi_modal_inputs": NonTensorStack(*media)}, batch_size=[len(media)])
     packing = {"use_remove_padding": True, "use_dynamic_bsz": True, "use_fused_kernels": True, "temperature": 1.0}
     packing |= {"pad_mode": DatasetPadMode.NO_PADDING, "max_token_len_per_gpu": limit, "calculate_entropy": False}
     tu.assign_non_tensor(batch, **packing)
     return batch
+
+
+def divided(
+    size: Size, gpus: int, questions: int = 64, samples: int = 16, mini_batches: int = 8
+) -> tuple[float, float]:
+    """Pictures by rows on a GPU, and in a mini-batch of it, when verl divides a step; the mean of five steps."""
+    shares = []
+    for seed in range(5):
+        rows = draw_rows(size, questions, samples, torch.Generator().manual_seed(seed))
+        work = calculate_workload(torch.tensor([row.tokens for row in rows]))
+        parts = get_seqlen_balanced_partitions(work, k_partitions=gpus, equal_size=True)
+        length = len(parts[0]) // mini_batches
+        cells = [part[first : first + length] for part in parts for first in range(0, len(part), length)]
+        shares.append([sum(len({rows[i].picture for i in each}) for each in some) for some in (parts, cells)])
+    return tuple(statistics.mean(found) / (questions * samples) for found in zip(*shares, strict=True))
 
 
 def positions(tokens: int, height: int, width: int) -> torch.Tensor:
@@ -206,7 +251,16 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=12, help="rows about each picture")
     parser.add_argument("--tokens", type=int, default=24576, help="limit of a micro-batch")
     parser.add_argument("--pairs", type=int, default=5, help="that count")
+    parser.add_argument(
+        "--divide", nargs="+", type=int, metavar="GPUS", help="a step among so many, by arithmetic alone"
+    )
     arguments = parser.parse_args()
+    if arguments.divide:
+        print("| GPUs | pictures by rows | in a mini-batch |\n|---|---|---|")
+        for gpus in arguments.divide:
+            whole, part = divided(SIZES[arguments.size], gpus)
+            print(f"| {gpus} | {whole:.2f} | {part:.2f} |")
+        return
     if arguments.device == "cpu" and not bootstrap.is_active():
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **bootstrap.cpu_environment()})
     size = SIZES[arguments.size]
