@@ -95,8 +95,8 @@ class Benchmark:
             if missing := [name for name in self.present.values() if name not in row]:
                 raise ValueError(f"no {missing[0]!r}, only {sorted(row)}")
             return list(self.convert(row, index))
-        # Rows are anybody's: a text where a list should be, a mapping without its key.
-        except (ValueError, TypeError, AttributeError, LookupError) as error:
+        # Rows are anybody's: a text where a list should be, a mapping without its key, a number that no float holds.
+        except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
             reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {brief(error)}"
             raise ValueError(f"{self.name}: row {index} of {self.rows.where}: {reason}") from error
 

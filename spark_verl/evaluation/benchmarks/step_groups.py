@@ -153,9 +153,15 @@ ABSOLUTE_TOLERANCE = 0.001
 
 
 def _value(answer: str) -> float | None:
-    """A decimal number or a fraction, also as a multiple of π or behind ``x =``; None for anything else."""
+    """A decimal number or a fraction, also as a multiple of π or behind ``x =``; None for anything else.
+
+    What is larger than any float is left to the verifier, too.
+    """
     text = re.split(r"=|\\approx", canonical(answer))[-1].strip()
     number = parse_number(text.removesuffix("\\pi"))
     if number is None or number.percent:
         return None
-    return float(number.value) * (math.pi if text.endswith("\\pi") else 1)
+    try:
+        return float(number.value) * (math.pi if text.endswith("\\pi") else 1)
+    except OverflowError:
+        return None

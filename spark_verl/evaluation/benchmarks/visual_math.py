@@ -65,7 +65,7 @@ class MathVista(TableBenchmark):
         if row["answer_type"] != "float" or row["precision"] is None or not float(row["answer"]):
             return None
         # Just half a unit is accepted, in spite of rounding.
-        return 0.5 * 10 ** -int(row["precision"]) / abs(float(row["answer"])) * (1 + 1e-9)
+        return 0.5 * 10.0 ** -int(row["precision"]) / abs(float(row["answer"])) * (1 + 1e-9)
 
 
 class MathVision(TableBenchmark):

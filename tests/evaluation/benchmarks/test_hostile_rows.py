@@ -49,3 +49,25 @@ def test_any_value_in_any_column(name: str, samples, data: st.DataObject) -> Non
     for question in questions:
         assert isinstance(question.has_truth, bool) and len(digest(question)) == 16
         asyncio.run(benchmark.score(question, "It is \\boxed{A}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"),
+    [
+        ("mathvista", {"answer": 10**400}),
+        ("mathvista", {"precision": -(10**9)}),
+        ("mathvista", {"precision": float("inf")}),
+    ],
+)
+def test_a_number_that_no_float_holds_is_named(name: str, spoilt: dict, samples) -> None:
+    row = next(row for row in samples[name] if row["answer_type"] == "float") | spoilt
+    with pytest.raises(ValueError, match="row 0 of here: OverflowError"):
+        list(REGISTRY[name](Rows([row], "here")).questions)
+
+
+@pytest.mark.parametrize(("truth", "right"), [("2.5", False), ("1" + "0" * 400, True)])
+def test_an_answer_that_no_float_holds_is_compared(truth: str, right: bool, samples) -> None:
+    row = samples["dynamath"][0] | {"answer_type": "float", "ground_truth": truth}
+    benchmark = REGISTRY["dynamath"](Rows([row], "here"))
+    (question,) = benchmark.questions
+    assert asyncio.run(benchmark.score(question, "\\boxed{1" + "0" * 400 + "}")).correct is right
