@@ -167,7 +167,7 @@ def train(
 
 
 def evaluate(model: Path, folder: Path, data: Path, seed: int, samples: int, strategies: Sequence[str]) -> dict:
-    """The evaluation's report of a model: questions with every strategy, judge prompts answered once."""
+    """The evaluation's report of a model: questions with these strategies, judge prompts answered once."""
     shared_options = [
         *("--tokenizer", str(model), "--max_tokens", "64", "--seed", str(seed), "--concurrency", "64"),
         *("--templates", "pkg://spark_verl.digits/templates", "--no_progress"),
