@@ -16,11 +16,18 @@ if [[ $# -gt 0 ]]; then
     exec "$SPARK_PYTHON" -m pytest --durations=15 "$@"
 fi
 
-# What takes seconds comes first. Nothing stops at a failure, so that one look shows everything.
-STATUS=0
-"$SPARK_PYTHON" -m ruff check . || STATUS=$?
-"$SPARK_PYTHON" -m ruff format --check . || STATUS=$?
-"$SPARK_PYTHON" -m ty check --python "$SPARK_PYTHON" spark_verl || STATUS=$?
+# What takes seconds comes first. Nothing stops at a failure, so that one look shows everything; the last lines name
+# what failed, which may have printed its reasons long before.
+FAILED=()
+step() {
+    local name="$1"
+    shift
+    "$SPARK_PYTHON" -m "$@" || FAILED+=("$name (exit code $?)")
+}
+
+step "ruff check" ruff check .
+step "ruff format" ruff format --check .
+step "ty" ty check --python "$SPARK_PYTHON" spark_verl
 
 # Both halves use one small model, built once.
 SPARK_TEST_FOLDER=$(mktemp -d)
@@ -29,6 +36,10 @@ trap 'rm -rf "$SPARK_TEST_FOLDER"' EXIT
 
 # Two test processes. Of those tests that start Ray two run at a time, too: most of a run is imports, one process after
 # the other. Which belong together: tests/conftest.py.
-"$SPARK_PYTHON" -m pytest --durations=15 -m "not slow" -n 2 --dist loadscope tests || STATUS=$?
-"$SPARK_PYTHON" -m pytest --durations=15 -m slow -n 2 --dist loadscope tests || STATUS=$?
-exit "$STATUS"
+step "tests without Ray" pytest --durations=15 -m "not slow" -n 2 --dist loadscope tests
+step "tests that start Ray" pytest --durations=15 -m slow -n 2 --dist loadscope tests
+
+if [[ ${#FAILED[@]} -gt 0 ]]; then
+    printf 'Failed: %s\n' "${FAILED[@]}" >&2
+    exit 1
+fi

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from gpu_check.stages import end
 
 
 @contextlib.contextmanager
-def watched_memory(file: Path) -> Iterator[None]:
+def watched_memory(file: Path) -> Generator[None]:
     """Have the MiB in use written into a file, twice a second, while the block runs."""
     command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--loop-ms=500"]
     process = None

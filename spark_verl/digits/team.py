@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,7 @@ def run_team(size: int, work: Callable[..., object], *arguments: object, preload
 
 
 @contextmanager
-def _no_gpu() -> Iterator[None]:
+def _no_gpu() -> Generator[None]:
     """Hide GPUs from the processes that are started meanwhile.
 
     torch's optimizers ask CUDA whether a graph is being captured, whatever their weights are on, and a process that was
