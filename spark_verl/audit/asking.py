@@ -16,11 +16,12 @@ from spark_verl.data.errors import UsageError
 from spark_verl.evaluation.benchmarks.prepared_data import SPARK_SOURCE, VerlRows
 from spark_verl.evaluation.benchmarks.source import Rows, read
 from spark_verl.evaluation.question import Question
-from spark_verl.evaluation.session import Judgement, Session, request_seed
+from spark_verl.evaluation.session import Judgement, Session
 from spark_verl.evaluation.strategies import Strategy
 from spark_verl.options import brief
 from spark_verl.reward import Verdict, averify
-from spark_verl.self_reward.answers import group_answers, same_answer
+from spark_verl.reward.same import same_answer
+from spark_verl.self_reward.answers import group_answers
 from spark_verl.vocabulary import Objective, Source, Supervision
 
 
@@ -133,12 +134,10 @@ class Audit(Strategy):
 
 async def _verdict(session: Session, about: int, number: int) -> Judgement | None:
     """A verdict on a sample's bare answer; None where the server refuses the prompt, as one that is too long."""
-    context, shown = session.context, session.samples[about].answer or ""
-    prompts = context.prompts
+    prompts, shown = session.context.prompts, session.samples[about].answer or ""
     messages = prompts.about(session.question.messages, Objective.POINTWISE, shown, Source.ANSWER, session.key)
-    seed = request_seed(prompts.seed, session.key, "verdict", shown, number)
     try:
-        completion = await context.client.ask(messages, context.judging, seed=seed)
+        completion = await session.ask(("verdict", shown, number), messages, logprobs=False, judging=True)
     except openai.BadRequestError:
         return None
     return Judgement.read(about, Source.ANSWER, completion, prompts.label_form)

@@ -173,7 +173,7 @@ class Session:
 
     async def _answer(self, number: int) -> Sample:
         form = self.benchmark.label_form(self.question)
-        completion = await self._ask(("answer", number), self.question.messages, logprobs=form is not None)
+        completion = await self.ask(("answer", number), self.question.messages, logprobs=form is not None)
         sample = await self._scored("answer", completion)
         if form is not None and (found := verdict_probability(completion.logprobs, form)):
             sample.p_positive = found.positive
@@ -224,14 +224,22 @@ class Session:
             messages = prompts.about(self.question.messages, objective, text, source, self.key, number)
             key = ("judge" if judging else "reflect", text, source, number)
             try:
-                return source, await self._ask(key, messages, judging=judging, logprobs=judging)
+                return source, await self.ask(key, messages, judging=judging, logprobs=judging)
             except openai.BadRequestError:
                 # A whole response may make the prompt too long; then its answer stands for it, as in training.
                 if source is sources[-1] or source is Source.ANSWER:
                     raise
         return None
 
-    async def _ask(self, key: Key, messages: list[Message], *, logprobs: bool, judging: bool = False) -> Completion:
+    async def ask(self, key: Key, messages: list[Message], *, logprobs: bool, judging: bool = False) -> Completion:
+        """Send a request unless it was sent for this question before, and charge this strategy for it once.
+
+        Args:
+            key: What the request is for; its seed follows from this.
+            messages: The prompt.
+            logprobs: Whether the probabilities of tokens are needed.
+            judging: Whether it asks for a judgement.
+        """
         context = self.context
         if key not in self.shared:
             sampling = context.judging if judging else context.sampling

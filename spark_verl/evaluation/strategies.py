@@ -17,13 +17,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import ClassVar
 
 from spark_verl.evaluation.session import Judgement, Session
-from spark_verl.reward.equality import compare
-from spark_verl.reward.pool import get_pool
-from spark_verl.reward.verifier import MAX_SYMBOLIC_CHARS
+from spark_verl.reward.same import answer_classes, same_answer
 
 ACCEPTANCE = ("always", "judged", "higher")
 TIE = 0.01
@@ -209,9 +208,9 @@ async def _pool_samples(session: Session) -> list[int | None]:
 async def pool_answers(answers: Sequence[str | None], choices: dict[str, str] | None = None) -> list[int | None]:
     """Number equal answers, in the order of their first appearance.
 
-    Equal by the verifier, so that ``1/2``, ``0.5`` and ``\\frac{1}{2}`` vote together; each is compared with the first
-    of every pool. A question's numeric tolerance is left aside: it says how far an answer may be from the truth, and
-    within it equality would not be transitive.
+    Equal as in training (:func:`spark_verl.reward.same.answer_classes`), so that ``1/2``, ``0.5`` and ``\\frac{1}{2}``
+    vote together. A question's numeric tolerance is left aside: it says how far an answer may be from the truth, and
+    what is within it of one answer need not be within it of another.
 
     Args:
         answers: One per sample, None for a missing one.
@@ -220,26 +219,11 @@ async def pool_answers(answers: Sequence[str | None], choices: dict[str, str] | 
     Returns:
         One number per sample; a missing answer is in no pool.
     """
-    firsts: list[str] = []
-
-    async def pool(answer: str) -> int:
-        for number, first in enumerate(firsts):
-            if await _equal(answer, first, choices):
-                return number
-        firsts.append(answer)
-        return len(firsts) - 1
-
-    return [None if answer is None else await pool(answer) for answer in answers]
-
-
-async def _equal(a: str, b: str, choices: dict[str, str] | None) -> bool:
-    """Whether the verifier takes one answer for the other, in either role; what it cannot decide is not equal."""
-    found = [compare(a, b, choices=choices), compare(b, a, choices=choices)]
-    if True in found:
-        return True
-    if found == [False, False] or max(len(a), len(b)) > MAX_SYMBOLIC_CHARS:
-        return False
-    return await get_pool().aequal(a, b) == "equal"
+    classes = await answer_classes(answers, partial(same_answer, choices=choices))
+    leaders = {spelling: leader for leader, spellings in classes.items() for spelling in spellings}
+    # A dict keeps the order in which its keys came.
+    numbers = {leader: number for number, leader in enumerate(dict.fromkeys(leaders[a] for a in answers if a))}
+    return [numbers[leaders[answer]] if answer else None for answer in answers]
 
 
 def winner(pools: Sequence[int | None], weights: Sequence[float] | None = None) -> int:

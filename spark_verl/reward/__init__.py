@@ -11,7 +11,8 @@
 Each module uses those to its left, and a reader those before it; ``certainty`` says what several comparisons mean
 together. Everything up to ``equality`` takes microseconds and is certain when it says something; ``algebra`` takes
 milliseconds, in processes that are killed at the time limit. ``verifier`` climbs this ladder and gives a verdict,
-``judgement`` reads Yes/No and A/B, ``manager`` is verl's reward manager ``spark``.
+``same`` puts equal answers together, ``judgement`` reads Yes/No and A/B, ``manager`` is verl's reward manager
+``spark``.
 
 Importing this package is light: neither verl nor sympy is loaded.
 """

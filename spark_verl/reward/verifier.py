@@ -101,7 +101,20 @@ async def averify(
     options: RewardOptions | None = None,
 ) -> Verdict:
     """:func:`verify` for asyncio: what is cheap is decided at once, algebra never blocks the event loop."""
-    verdict, undecided = _cheap(extract_answer(response, fallbacks), ground_truth, choices, tolerance)
+    answer = extract_answer(response, fallbacks)
+    return await averify_answer(answer, ground_truth, choices=choices, tolerance=tolerance, options=options)
+
+
+async def averify_answer(
+    answer: str | None,
+    ground_truth: Any,
+    *,
+    choices: Choices | None = None,
+    tolerance: float | None = None,
+    options: RewardOptions | None = None,
+) -> Verdict:
+    """:func:`verify_answer` for asyncio."""
+    verdict, undecided = _cheap(answer, ground_truth, choices, tolerance)
     return verdict or _merge(undecided, [await get_pool(options).aequal(*pair) for pair in undecided])
 
 

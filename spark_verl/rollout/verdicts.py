@@ -16,9 +16,11 @@ from typing import Any, Protocol
 from spark_verl.config import SparkConfig
 from spark_verl.judge import JudgeBuilder, JudgePrompt
 from spark_verl.reward.judgement import parse_judgement
+from spark_verl.reward.same import same_answer
+from spark_verl.reward.verifier import averify_answer
 from spark_verl.rollout.media import media_objects
 from spark_verl.rollout.sharing import SharedSingleTurnLoop, Sharing
-from spark_verl.self_reward.answers import ScoredGroup, equal_answer, group_answers, same_answer
+from spark_verl.self_reward.answers import ScoredGroup, group_answers
 from spark_verl.vocabulary import HIDDEN_TRUTH, Correctness, Objective, RolloutGroup, SelfRewardKind, Supervision
 
 logger = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ class Verdicts:
             question=str(asked.row),
             supervision=supervision,
             limit=self.options.max_answers if asks else None,
-            right=await self._right(group, answers, supervision, hidden, partial(equal_answer, **known)),
+            right=await self._right(group, answers, supervision, hidden, known),
         )
         if not asks:
             return scored
@@ -82,7 +84,12 @@ class Verdicts:
         return scored.judged(dict(zip(texts, verdicts, strict=True)))
 
     async def _right(
-        self, group: RolloutGroup, answers: Mapping[int, str | None], supervision: Supervision, hidden: Any, equal: Any
+        self,
+        group: RolloutGroup,
+        answers: Mapping[int, str | None],
+        supervision: Supervision,
+        hidden: Any,
+        known: Mapping[str, Any],
     ) -> dict[int, bool] | None:
         """``{session: right}`` as far as it is known."""
         if supervision is Supervision.AUDIT:
@@ -94,7 +101,8 @@ class Verdicts:
             }
         if hidden is None:
             return None
-        right = {text: await equal(text, hidden) for text in {text for text in answers.values() if text}}
+        texts = {text for text in answers.values() if text}
+        right = {text: (await averify_answer(text, hidden, **known)).correct for text in texts}
         return {session: right[text] for session, text in answers.items() if text}
 
     async def _ask(self, prompt: JudgePrompt | str, sampling_params: Mapping[str, Any]) -> tuple[int, int, int]:

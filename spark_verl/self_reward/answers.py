@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from spark_verl.reward.verifier import verify_answer
+from spark_verl.reward.same import Same, answer_classes
 from spark_verl.vocabulary import Supervision
-
-Same = Callable[[str, str], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
@@ -98,22 +94,6 @@ class ScoredGroup:
         )
 
 
-async def equal_answer(answer: str, truth: Any, **known: Any) -> bool:
-    """Whether the verifier takes an answer for right; ``known``: as :func:`spark_verl.reward.verifier.verify_answer`.
-
-    In a thread, as algebra may take seconds.
-    """
-    return (await asyncio.to_thread(verify_answer, answer, truth, **known)).correct
-
-
-async def same_answer(one: str, other: str, **known: Any) -> bool:
-    """Whether two answers are the same, either one taken for the truth.
-
-    A list of guesses is "equal" to each of its items one way round only.
-    """
-    return one == other or (await equal_answer(one, other, **known) and await equal_answer(other, one, **known))
-
-
 async def group_answers(
     answers: Mapping[int, str | None],
     same: Same,
@@ -123,10 +103,7 @@ async def group_answers(
     limit: int | None,
     right: Mapping[int, bool] | None = None,
 ) -> ScoredGroup:
-    """Put equal answers of a group together.
-
-    A spelling joins the class of the most frequent spelling that it equals, so one that seems equal to several answers
-    cannot tie them together. The order of the samples decides nothing.
+    """Put equal answers of a group together, as :func:`spark_verl.reward.same.answer_classes`.
 
     Args:
         answers: ``{session: parsed answer}`` of the samples that ended; None where nothing could be parsed.
@@ -136,17 +113,8 @@ async def group_answers(
         limit: Number of classes that are kept, the largest ones (ties by spelling); None for all.
         right: ``{session: whether it is right}`` where that is known. A class is right when most of its samples are.
     """
-    spellings = Counter(answer for answer in answers.values() if answer)
-    leaders: dict[str, list[str]] = {}
-    for spelling, _ in sorted(spellings.items(), key=lambda item: (-item[1], item[0])):
-        for leader in leaders:
-            if await same(spelling, leader):
-                leaders[leader].append(spelling)
-                break
-        else:
-            leaders[spelling] = [spelling]
     classes = []
-    for leader, members in leaders.items():
+    for leader, members in (await answer_classes(answers.values(), same)).items():
         sessions = tuple(sorted(session for session, answer in answers.items() if answer in members))
         known = [right[session] for session in sessions if session in right] if right is not None else []
         classes.append(AnswerClass(leader, sessions, right=2 * sum(known) > len(known) if known else None))

@@ -107,6 +107,11 @@ def test_a_whole_audit(whole):
     assert figures["unreadable"]["value"] == pytest.approx(0.05, abs=0.04)
     assert figures["cost"]["answering"]["prompt_tokens"]["value"] == 40  # 10 each
     assert figures["cost"]["judging"]["prompt_tokens"]["value"] == 10 * len(judging) / 32
+    # A question's own line counts both, as an evaluation's does.
+    lines = (data.parent / "out/results.jsonl").read_text().splitlines()
+    spent = [line for line in map(json.loads, lines) if "prompt_tokens" in line]
+    assert sum(each["prompt_tokens"] for each in spent) == 10 * len(requests)
+    assert sum(each["requests"] for each in spent) == len(requests)
     assert found["reward"] == "dense" and figures["gate"]["weight"] > 0.3 and figures["gate"]["closed"] is None
     assert found["advice"][0]["topic"] == "reward" and "The reward is dense" in found["advice"][0]["text"]
     assert (data.parent / "out/audit.png").read_bytes().startswith(b"\x89PNG")

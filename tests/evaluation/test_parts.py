@@ -60,6 +60,8 @@ def test_no_label_no_probability(parts):
         (["A", "red", "B"], {"A": "red", "B": "blue"}, [0, 0, 1]),
         ([None, None], None, [None, None]),
         (["9" * 3000, "9" * 3000, "8" * 3000], None, [0, 0, 1]),
+        # A list of guesses votes for none of them; nothing votes for nothing.
+        (['["1", "2"]', "1", "2", ""], None, [0, 1, 2, None]),
     ],
 )
 def test_equal_answers_are_pooled(answers, choices, pools):

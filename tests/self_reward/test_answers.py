@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_verl.reward.verifier import verify_answer
+from spark_verl.reward.same import same_answer
 from spark_verl.self_reward.answers import ScoredGroup, group_answers
 from spark_verl.vocabulary import Supervision
 
 
-async def same(one: str, other: str) -> bool:
-    return one == other or (verify_answer(one, other).correct and verify_answer(other, one).correct)
-
-
 def grouped(answers: dict[int, str | None], limit: int | None = 4, right: dict[int, bool] | None = None) -> ScoredGroup:
-    found = group_answers(answers, same, question="7", supervision=Supervision.UNLABELLED, limit=limit, right=right)
+    found = group_answers(
+        answers, same_answer, question="7", supervision=Supervision.UNLABELLED, limit=limit, right=right
+    )
     return asyncio.run(found)
 
 
