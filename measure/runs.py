@@ -42,7 +42,7 @@ def run(
         model: Model folder.
         steps: Steps that count.
         skip: Steps before them, which contain warm-up.
-        module: ``spark_verl.main`` or ``verl.trainer.main_ppo`` (with :data:`STOCK_VERL`).
+        module: ``spark_verl.main`` or ``verl_alone`` (``verl.trainer.main_ppo``, with :data:`STOCK_VERL`).
 
     Returns:
         Metrics of each step that counts.

@@ -116,7 +116,7 @@ def arms(
         ),
         "grpo": ("spark_verl.main", [*shared, *batch(every), *PLAIN, f"data.train_files={files['mixed']}"]),
         "verl": (
-            "verl.trainer.main_ppo",
+            "verl_alone",
             [
                 *(*shared, *batch(every), *PLAIN, *STOCK_VERL, *PADDED, f"data.train_files={files['mixed']}"),
                 "actor_rollout_ref.rollout.agent.default_agent_loop=verl_long_tail",

@@ -27,7 +27,7 @@ from runs import BENCHMARKS, ROOT, STOCK_VERL
 from gpu_check.sizes import Size
 from spark_verl.compat.bootstrap import MODEL_FIXES
 
-SPARK, VERL = "spark_verl.main", "verl.trainer.main_ppo"
+SPARK, VERL = "spark_verl.main", "verl_alone"
 RECIPE = "spark_vl_7b"
 NAMES = ("spark", "verl", "ipc", "barrier", "policy", "next", "async")
 """In the order in which they are run: what says most comes first."""

@@ -52,7 +52,7 @@ def shared(tmp_path_factory, small) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def plain_run(tmp_path_factory, shared, runner):
+def plain_run(tmp_path_factory, shared, runner, with_scripts):
     """verl's own main, trainer, sampler, agent-loop worker and reward worker."""
     folder = tmp_path_factory.mktemp("plain")
     overrides = [
@@ -70,7 +70,7 @@ def plain_run(tmp_path_factory, shared, runner):
     before = dict(os.environ)
     os.environ.update(platform)
     try:
-        process = runner.start(folder, "verl.trainer.main_ppo", [*shared, *overrides])
+        process = runner.start(folder, "verl_alone", [*shared, *overrides])
     finally:
         os.environ.clear()
         os.environ.update(before)
