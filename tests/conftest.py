@@ -18,8 +18,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # As run_scripts/setup_env.sh sets it: two test processes on two cores would spin for each other.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-# How long an example takes says something about the machine, not about the code.
-settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples on every machine: a change is green or red for what it changes. What is new is looked for with
+# `--hypothesis-profile explore`. How long an example takes says something about the machine, not about the code.
+settings.register_profile("any_machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", parent=settings.get_profile("any_machine"), derandomize=False)
 settings.load_profile("any_machine")
 
 

@@ -63,6 +63,8 @@ def ground_truth(answer: Any) -> str:
     usable = [text for text in texts if _is_verifiable(text)]
     if not usable:
         raise RowError("unverifiable_answer", brief(texts[0]))
+    if len(usable) > 1:
+        usable = [text for text in map(_on_one_line, usable) if _is_verifiable(text)]
     bare = usable[0] if len(usable) == 1 else json.dumps(usable, ensure_ascii=False)
     # An answer that unwraps twice, such as a box in an answer tag, is left as it is: the verifier unwraps it once.
     twice = isinstance(answer, str) and accepted_answers(bare) != usable == accepted_answers(answer)
@@ -77,8 +79,13 @@ def check_truth(value: Any) -> None:
             take for one answer.
     """
     meant = accepted_answers(ground_truth(value))
-    if not set(meant) <= set(accepted_answers(value)):
+    if not set(map(_on_one_line, meant)) <= set(map(_on_one_line, accepted_answers(value))):
         raise RowError("unverifiable_answer", f"{brief(value)} is a list or a record written as text: store the answer")
+
+
+def _on_one_line(text: str) -> str:
+    """Without line breaks and tabs: in a JSON list they stand as the beginnings of LaTeX commands, and are read so."""
+    return _EATEN.sub(" ", text).strip()
 
 
 def written_value(text: str) -> Any:

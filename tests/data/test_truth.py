@@ -24,6 +24,8 @@ TRUTHS = [
     (["3"], "3"),
     (["3", "three"], '["3", "three"]'),
     (["3", None], "3"),
+    (["3\n4", "three\tfour"], '["3 4", "three four"]'),
+    ("3\n4", "3\n4"),
     (np.array(["3", "three"]), '["3", "three"]'),
     ({"answer": "3"}, "3"),
     # Written as text by Python, by numpy, as JSON
@@ -104,7 +106,8 @@ def test_what_was_written_as_text_is_refused_before_a_run(value) -> None:
         check_truth(value)
 
 
-@pytest.mark.parametrize("value", ["3", 3, ["3", None], ["3", "three"], '["3", "three"]', {"answer": "3"}, "[0, 1]"])
+@pytest.mark.parametrize("value", ["3", 3, ["3", None], ["3", "three"], '["3", "three"]', {"answer": "3"}, "[0, 1]",
+                                   ["3\n4", "three"]])  # fmt: skip
 def test_what_the_verifier_reads_passes(value) -> None:
     check_truth(value)
 
