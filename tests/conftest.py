@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,6 +60,23 @@ def pytest_xdist_make_scheduler(config, log):
             super()._assign_work_unit(node)
 
     return ByRun(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def yaml_is_read_once():
+    """Some 400 tests compose a recipe, from 30 files, most of them verl's, and parsing is half of the time it takes."""
+    read = OmegaConf.load
+
+    @functools.cache
+    def parsed(text: str):
+        return OmegaConf.to_container(read(io.StringIO(text)))
+
+    def load(file):
+        return OmegaConf.create(parsed(file.read())) if hasattr(file, "read") else read(file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OmegaConf, "load", staticmethod(load))
+        yield
 
 
 def run_program(*command: str, timeout: float = 1800) -> None:
