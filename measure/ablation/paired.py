@@ -33,6 +33,9 @@ def compare(seed: Path, reference: str) -> list[str]:
     found = {name: accuracies(seed / name) for name in ARMS if (seed / name / "result.json").is_file()}
     if reference not in found:
         raise SystemExit(f"{seed}: {reference} has not been finished; --reference takes one of {', '.join(found)}")
+    if lacking := [name for name, shares in found.items() if not shares]:
+        remedy = "take their result.json and evaluation_test away, and run run.py again with it among --strategies"
+        raise SystemExit(f"{seed}: {', '.join(lacking)} evaluated without majority: {remedy}")
     questions = sorted(found[reference])
     lines = [f"| | accuracy, % | minus {reference}, points |", "|---|---|---|"]
     for name, shares in sorted(found.items(), key=lambda item: -sum(item[1].values())):

@@ -174,3 +174,6 @@ def test_a_seeds_arms_are_compared_question_by_question(tmp_path: Path) -> None:
     assert mean == 0.0 and low < 0 < high
     with pytest.raises(SystemExit, match="gated_more has not been finished"):
         paired.compare(tmp_path, "gated_more")
+    answered(tmp_path / "shuffled", [])
+    with pytest.raises(SystemExit, match="shuffled evaluated without majority: .* --strategies"):
+        paired.compare(tmp_path, "labelled_spark")
