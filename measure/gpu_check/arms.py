@@ -3,7 +3,7 @@
 =======  ====================================================================================================
 arm      a step
 =======  ====================================================================================================
-spark    questions, judge and reflection prompts about the rollouts, streamed; one update
+spark    questions, judge and reflection prompts about the rollouts, streamed (``spark.judge_step=same``); one update
 verl     as many sequences about the same pictures with ``verl.trainer.main_ppo``: verl's own GRPO
 ipc      spark, with weights sent to the engine in small buckets: what is larger than one, as the 7B model's embeddings
          are larger than the usual one, goes by a handle of its own
@@ -103,6 +103,8 @@ def arms(size: Size, folder: Path, device: str, steps: int, overrides: Sequence[
         # Answers only: candidates as long as these responses would not be in the other arms' prompts.
         *(f"spark.{objective}.cot_share=0" for objective in ("pointwise", "pairwise", "reflection")),
         "spark.reward.warm_up=false",
+        # As many sequences in every step, the first one included.
+        "spark.judge_step=same",
     )
     questions = (
         *(*shared, NO_DASHBOARD, f"{loop}=spark_long_tail", f"data.train_files={folder}/data/train.parquet"),

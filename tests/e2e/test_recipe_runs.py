@@ -39,6 +39,8 @@ SMALL = [
     "trainer.test_freq=-1",
     "trainer.save_freq=2",
     f"reward.custom_reward_function.path={ROOT}/tests/shared/coin_reward.py",
+    # Two steps, and all kinds of rows in each; test_next_step.py looks at the recipes' own setting.
+    "spark.judge_step=same",
     "spark.judge_prompts_per_group=1.0",
     "spark.reflection_prompts_per_group=1.0",
     "spark.pairwise.share_in_mixed=0.5",

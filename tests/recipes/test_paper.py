@@ -25,6 +25,7 @@ from spark_verl.vocabulary import Correctness, LabelForm, Rollout, RolloutGroup,
 ROOT = Path(__file__).resolve().parents[2]
 TRAINED = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml") if not path.stem.startswith("quickstart"))
 CHANGED = {
+    "spark.judge_step": "same",
     "spark.balance.labels": False,
     "spark.pointwise.cot_share": 0.0,
     "spark.pointwise.label_forms": ["yes_no", "a_b"],
