@@ -23,6 +23,8 @@ SETTINGS = [
     f"trainer.total_training_steps={STEPS}",
     "trainer.save_freq=2",
     "spark.judge_prompts_per_group=1.0",
+    # As in the recipes: what makes judge rows is asked a step later, what the reward is made of is not.
+    "spark.judge_step=next",
     "spark.self_reward.enable=true",
     # One batch is enough for the gate to be decided; a hardly taught model need not be calibrated, and what it says
     # need not be readable: it is the way of the rows that is looked at.
@@ -91,11 +93,16 @@ def test_what_is_trained_on(run):
         assert len({key.split("_")[0] for key in taught}) == run.metrics[step]["spark/self_reward/taught_groups"]
 
 
-def test_judge_prompts_are_about_labelled_groups_only(run):
+def test_judge_prompts_are_about_labelled_groups_of_the_step_before(run):
+    labelled: set[str] = set()
+    shown: set[str] = set()
     for step in run.metrics:
         rows = run.rollouts(step)
+        parents = {row["parent"] for row in rows if row["role"] == "judge"}
+        assert parents <= labelled
+        shown |= parents
         labelled = {row["uid"].split("_")[0] for row in rows if row["supervision"] == Supervision.LABELLED}
-        assert all(row["parent"] in labelled for row in rows if row["role"] == "judge")
+    assert shown
 
 
 def test_its_state_is_in_the_checkpoint(run):
