@@ -62,8 +62,9 @@ class SelfRewarding:
             for key, kind in zip(rows.keys, supervision, strict=True)
         ]
         if not any(kept):
-            # A step of unlabelled questions alone, of which none teaches anything: verl knows no empty step.
+            # Nothing teaches anything, and verl knows no empty step: rows without advantages stand for it.
             kept = [kind is not Supervision.AUDIT for kind in supervision]
+            kept = kept if any(kept) else [True] * len(kept)
         if dropped := [key for key, keep in zip(rows.keys, kept, strict=True) if not keep]:
             tq.kv_clear(keys=dropped, partition_id=str(rows.partition_id))
         return subset(rows, kept), found.metrics
@@ -83,7 +84,8 @@ class SelfRewarding:
         """
         given: dict[int, float] = {}
         for i, (key, tag) in enumerate(zip(batch.keys, batch.tags, strict=True)):
-            if row_of(tag).supervision is Supervision.UNLABELLED and not is_padding(tag):
+            # Audit rows are there where there are no others, and have none.
+            if row_of(tag).supervision is not Supervision.LABELLED and not is_padding(tag):
                 of_group = self._found.advantages.get(_uid(key), {})
                 given[i] = self.config.policy_weight * of_group.get(int(key.split("_")[1]), 0.0)
         data = fetch(batch, "advantages", "response_mask")

@@ -113,6 +113,16 @@ def test_a_step_is_never_empty(queue):
     assert uids(kept) == {"u0", "u1"}
 
 
+def test_a_step_of_audit_questions_alone_teaches_nothing(queue):
+    """With few labels most of them are audit questions, and a batch may have no others."""
+    mine = rewarding()
+    batch, prompts = step(queue, {"a0": Supervision.AUDIT, "a1": Supervision.AUDIT})
+    kept, _ = mine.select(batch, prompts, 1)
+    assert uids(kept) == {"a0", "a1"}
+    mine.reward(kept)
+    assert not any(queue.fields[key]["advantages"].any() for key in kept.keys)
+
+
 @pytest.mark.parametrize("limit", [1.0, 0.1])
 def test_advantages_are_written_and_limited(queue, limit):
     batch, prompts = step(queue, KINDS)
