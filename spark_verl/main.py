@@ -174,6 +174,7 @@ PREPARATION: tuple[Callable[[DictConfig], object], ...] = (
     # Before carry_environment, which hands its variable on, and after configure, whose variables come first.
     name_metrics_file,
     compat.carry_environment,
+    compat.name_run,
     compat.mend_models,
     # Imports verl, and looks at what verl has loaded.
     check_installation,

@@ -8,9 +8,10 @@ trainer is registered by ``spark_verl.main`` and the reward manager is found by 
 which verl resolves early and in every process, has to be here.
 """
 
-from spark_verl.compat import bootstrap, ray_handles
+from spark_verl.compat import bootstrap, ray_handles, weight_sockets
 
 bootstrap.keep_warnings()
 ray_handles.stand_in_for_servers()
+weight_sockets.watch()
 if bootstrap.is_active():
     bootstrap.install()

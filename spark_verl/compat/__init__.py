@@ -14,6 +14,7 @@ module                  role
 ``verl_rows``           a prompt's rows reach TransferQueue in one request, pixels in 16 bits
 ``vision_tower``        no gradients through a tower that is not trained; ``actor.freeze_vision_tower``
 ``ray_handles``         who only asks vLLM's server does not import vLLM
+``weight_sockets``      two runs on one machine send their weights through sockets of their own
 ``ray_state``           words that all processes of a run can read, and which of them live
 ``packed_attention``    packed rows on torch's own variable-length attention
 ``verl_cpu``            CPU only: verl's device interface on top of ``torch.cpu``; one gloo backend
@@ -34,6 +35,7 @@ from spark_verl.compat.bootstrap import (
     configure,
     fork_processes,
     mend_models,
+    name_run,
     names_cluster,
     reserve_cpus,
     use_forked_processes,
@@ -53,6 +55,7 @@ __all__ = [
     "configure",
     "fork_processes",
     "mend_models",
+    "name_run",
     "names_cluster",
     "prepare_metrics_file",
     "reserve_cpus",

@@ -10,6 +10,7 @@ Nothing here imports verl at module level.
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from spark_verl.compat import fork_server, forking
 from spark_verl.compat.shared_pictures import SHARED_VARIABLE
 from spark_verl.compat.vision_tower import FROZEN_VARIABLE
+from spark_verl.compat.weight_sockets import VARIABLE as RUN_VARIABLE
 
 PLATFORM_VARIABLE = "VERL_PLATFORM"
 PLATFORM_NAME = "cpu"
@@ -232,6 +234,11 @@ def carry_environment(config: DictConfig) -> None:
     found = {name: os.environ[name] for name in _CARRIED if name in os.environ}
     if found:
         _set(config, _VARIABLES, found | _variables(config))
+
+
+def name_run(config: DictConfig) -> None:
+    """Give the run a word of its own, for the sockets that its weights go through (changes ``config`` in place)."""
+    _set(config, _VARIABLES, {RUN_VARIABLE: secrets.token_hex(4)} | _variables(config))
 
 
 def mend_models(config: DictConfig) -> None:

@@ -28,6 +28,16 @@ CONTRACT = [
     ("vllm.model_executor.layers.utils", "dispatch_cpu_unquantized_gemm", "layer remove_weight"),
     ("vllm.plugins", "load_general_plugins", ""),
     # what is replaced on every device
+    (
+        "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer",
+        "BucketedWeightSender.__init__",
+        "self zmq_handle bucket_size_mb use_shm",
+    ),
+    (
+        "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer",
+        "BucketedWeightReceiver.__init__",
+        "self zmq_handle device use_shm",
+    ),
     ("verl.utils.tracking", "FileLogger", "project_name experiment_name"),
     ("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets", "model fsdp_transformer_layer_cls_to_wrap"),
     (
