@@ -15,15 +15,17 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from omegaconf import OmegaConf
 
+from spark_verl.compat import bootstrap
+
 ROOT = Path(__file__).resolve().parents[1]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # As run_scripts/setup_env.sh sets it: two test processes on two cores would spin for each other.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Nor should each of them, and each of the runs they start, have a thread on every core (xdist sets the variable).
-_BESIDE = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-if _BESIDE > 1:
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _BESIDE)))
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    beside = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", bootstrap.cpu_environment(beside)["OMP_NUM_THREADS"])
 
 # The same examples on every machine: a change is green or red for what it changes. What is new is looked for with
 # `--hypothesis-profile explore`. How long an example takes says something about the machine, not about the code.

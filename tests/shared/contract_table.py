@@ -8,6 +8,8 @@ from __future__ import annotations
 EXISTS = None
 """The attribute must be there; its signature does not matter."""
 
+_TRANSFER = "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer"
+
 # (module, attribute path, names of the parameters)
 CONTRACT = [
     # the CPU: verl chooses and asks its device
@@ -28,16 +30,8 @@ CONTRACT = [
     ("vllm.model_executor.layers.utils", "dispatch_cpu_unquantized_gemm", "layer remove_weight"),
     ("vllm.plugins", "load_general_plugins", ""),
     # what is replaced on every device
-    (
-        "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer",
-        "BucketedWeightSender.__init__",
-        "self zmq_handle bucket_size_mb use_shm",
-    ),
-    (
-        "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer",
-        "BucketedWeightReceiver.__init__",
-        "self zmq_handle device use_shm",
-    ),
+    (_TRANSFER, "BucketedWeightSender.__init__", "self zmq_handle bucket_size_mb use_shm"),
+    (_TRANSFER, "BucketedWeightReceiver.__init__", "self zmq_handle device use_shm"),
     ("verl.utils.tracking", "FileLogger", "project_name experiment_name"),
     ("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets", "model fsdp_transformer_layer_cls_to_wrap"),
     (
