@@ -65,7 +65,13 @@ def building(tmp_path: Path):
     command = [sys.executable, "-m", "spark_verl.digits.build_model", "--processes", "2", "--output_dir"]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [*command, str(tmp_path / "model")], env=environment, stdout=log, stderr=log, start_new_session=True
+            [*command, str(tmp_path / "model")],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            # Whoever is started by a script in the background ignores Ctrl-C, and so does all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     program = psutil.Process(process.pid)
     try:
@@ -94,8 +100,8 @@ def test_when_the_program_is_stopped_nothing_is_left(building, way: str) -> None
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGTERM if way == "terminate" else signal.SIGKILL)
-    assert process.wait(30) != 0
-    _, alive = psutil.wait_procs(started, timeout=30)
+    assert process.wait(300) != 0
+    _, alive = psutil.wait_procs(started, timeout=300)
     assert alive == []
     assert list(log.parent.glob("cache/warm_start/*/config.json")) == []
 
@@ -103,8 +109,8 @@ def test_when_the_program_is_stopped_nothing_is_left(building, way: str) -> None
 def test_when_a_process_is_killed_the_program_says_so(building) -> None:
     process, started, log = building
     members(started)[1].kill()
-    assert process.wait(30) == 1
+    assert process.wait(300) == 1
     assert "the warm start failed: one of 2 processes ended with exit code -9" in log.read_text()
     assert "leaked" not in log.read_text()
-    _, alive = psutil.wait_procs(started, timeout=30)
+    _, alive = psutil.wait_procs(started, timeout=300)
     assert alive == []
