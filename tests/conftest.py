@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
@@ -44,6 +45,12 @@ LONGEST = {
     **{"test_team": 50, "test_recipes": 50, "test_examples": 50, "test_hostile": 40, "test_exit": 30},
 }
 """Seconds of the files that take longest, roughly."""
+
+
+def pytest_configure(config):
+    """Test processes beside each other share what their programs are forked from."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        forked.share()
 
 
 @pytest.hookimpl(optionalhook=True)

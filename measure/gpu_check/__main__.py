@@ -29,11 +29,12 @@ from gpu_check.gpu import machine, peak_mib, watched_memory
 from gpu_check.results import Findings, goals, passed, report
 from gpu_check.sizes import SIZES
 from gpu_check.stages import Stages
+from spark_verl.compat import forking
 from spark_verl.runs.metrics import Steps, read_metrics
 
 ON_CPU_SEED = 1
 """One of the seeds whose accuracies on a CPU are known (``results.ON_CPU``)."""
-PYTHON = sys.executable
+PYTHON = forking.python()
 
 
 def prepare(stages: Stages, folder: Path, size: str, steps: int, weights: bool) -> bool:

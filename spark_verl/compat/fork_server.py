@@ -216,7 +216,7 @@ class Server:
 
 
 def run(argv: list[str]) -> None:
-    """Run a program as a new interpreter with these arguments would: a file, or ``-c`` and code."""
+    """Run a program as a new interpreter with these arguments would: a file, ``-m`` and its module, ``-c`` and code."""
     import multiprocessing
     import random
     import runpy
@@ -228,16 +228,21 @@ def run(argv: list[str]) -> None:
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    while argv[0].startswith("-") and argv[0] != "-c":
+    while argv[0].startswith("-") and argv[0] not in ("-c", "-m"):
         # The server was started with the same options.
         argv = argv[2 if argv[0] in ("-X", "-W") else 1 :]
-    code = argv[0] == "-c"
     if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = "" if code else os.path.dirname(argv[0])
-    if code:
+        sys.path[0] = {"-c": "", "-m": os.getcwd()}.get(argv[0], os.path.dirname(argv[0]))
+    # It may have been started with other folders to import from.
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [folder for folder in folders if folder and folder not in sys.path]
+    if argv[0] == "-c":
         sys.argv = ["-c", *argv[2:]]
         sys.modules["__main__"] = ModuleType("__main__")
         exec(compile(argv[1], "<string>", "exec"), sys.modules["__main__"].__dict__)
+    elif argv[0] == "-m":
+        sys.argv = argv[1:]
+        runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = argv
         runpy.run_path(argv[0], run_name="__main__")

@@ -30,12 +30,18 @@ environment of its process (which job it belongs to, whether a token is asked fo
 def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
     """Start the server. It ends with this process, and leaves nothing behind.
 
+    Where the environment names one that answers, that one is used, and ends with whoever started it: several runs, one
+    after the other or beside each other, import once. What libraries read when they are imported, such as
+    ``OMP_NUM_THREADS``, is then as it was for the server.
+
     Args:
         modules: What is imported, in this order.
 
     Returns:
         The variables that the executable needs; :data:`~spark_verl.compat.fork_server.LAUNCHER` is its path.
     """
+    if found := named():
+        return found
     folder = Path(tempfile.mkdtemp(prefix="spark_verl_"))
     # The server does the same, where this process is killed.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -66,6 +72,20 @@ def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
         )
     os.close(lifeline)
     return variables
+
+
+def named() -> dict[str, str]:
+    """The variables of the server that the environment names; none where none answers."""
+    names = (fork_server.ADDRESS, fork_server.LAUNCHER)
+    with contextlib.suppress(OSError, KeyError), socket.socket(socket.AF_UNIX) as server:
+        server.connect(os.environ[fork_server.ADDRESS])
+        return {name: os.environ[name] for name in names}
+    return {}
+
+
+def python() -> str:
+    """What starts a Python program: the executable of the server that the environment names, or an interpreter."""
+    return named().get(fork_server.LAUNCHER, sys.executable)
 
 
 def wait(address: str) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from spark_verl.compat import forking
+
 SERVED_NAME = "spark"
 
 _PR_SET_PDEATHSIG = 1
@@ -59,7 +61,9 @@ class Server:
         """The command line."""
         where = ["--device", self.device, "--gpus", str(self.gpus), self.model]
         address = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", SERVED_NAME]
-        return [sys.executable, "-m", "spark_verl.evaluation.vllm_serve", *where, *address, *self.arguments]
+        # On a GPU, processes are not forked from what a run on CPUs imports.
+        python = forking.python() if self.device == "cpu" else sys.executable
+        return [python, "-m", "spark_verl.evaluation.vllm_serve", *where, *address, *self.arguments]
 
     def __enter__(self) -> Server:
         """Start and wait until it answers.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 
+import forked
 import pytest
 from checked_configs import ROOT, load
 
@@ -71,7 +72,13 @@ def test_a_key_that_no_config_has(key, message):
 )
 def test_what_hydra_refuses_ends_in_one_line(tmp_path, arguments, message):
     command = ["-m", "spark_verl.main", "--config-path", f"{ROOT}/recipes", "--config-name", "spark_vl_7b"]
-    done = subprocess.run([sys.executable, *command, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [forked.python(), *command, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, **forked.environment()},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr

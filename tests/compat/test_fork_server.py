@@ -95,6 +95,18 @@ def test_a_file_is_run_as_a_program(variables: dict[str, str], tmp_path: Path) -
     assert output == f"['--flag'] __main__ {file} 3\n"
 
 
+def test_a_module_is_run_as_a_program(variables: dict[str, str], tmp_path: Path) -> None:
+    """One of the folder where it is started, which imports from a folder that the server was not told of."""
+    (tmp_path / "beside.py").write_text("VALUE = 3")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "program.py").write_text(
+        FORKED + "import beside; print(sys.argv, __name__, __spec__.name, beside.VALUE)"
+    )
+    environment = os.environ | variables | {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{tmp_path}"}
+    program = start(variables, "-m", "program", "-m", "x", cwd=tmp_path / "own", env=environment)
+    assert program.communicate()[0] == f"{[f'{tmp_path}/own/program.py', '-m', 'x']} __main__ program 3\n"
+
+
 def test_open_files_keep_their_numbers(variables: dict[str, str]) -> None:
     ours, theirs = os.pipe()
     high = os.dup(theirs)
@@ -170,6 +182,15 @@ def test_nonsense_does_not_end_the_server(variables: dict[str, str]) -> None:
 def test_who_waits_for_the_imports_does_not_end_the_server(variables: dict[str, str]) -> None:
     forking.wait(variables[fork_server.ADDRESS])
     assert start(variables, "-c", FORKED).wait() == 0
+
+
+def test_the_server_that_the_environment_names_is_used(variables: dict[str, str], monkeypatch) -> None:
+    assert forking.python() == sys.executable
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert forking.start() == variables and forking.python() == variables[fork_server.LAUNCHER]
+    monkeypatch.setenv(fork_server.ADDRESS, "/nowhere")
+    assert not forking.named() and forking.python() == sys.executable
 
 
 @pytest.mark.parametrize("module", ["wave", "no_such_module"])

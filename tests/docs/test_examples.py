@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 from doc_blocks import PAGES, ROOT, blocks, every, write_files
@@ -199,11 +200,11 @@ def test_its_words_are_complete(task):
 
 
 def test_its_run_can_be_started(task, model_folder):
-    variables = {"DRY_RUN": "1", "DEVICE": "cpu", "MODEL_PATH": model_folder, "SPARK_PYTHON": sys.executable}
+    variables = {"DRY_RUN": "1", "DEVICE": "cpu", "MODEL_PATH": model_folder, "SPARK_PYTHON": forked.python()}
     done = subprocess.run(
         ["bash", "run_scripts/train.sh", "my_task/recipe.yaml"],
         cwd=task,
-        env={**os.environ, **variables},
+        env={**os.environ, **forked.environment(), **variables},
         capture_output=True,
         text=True,
         timeout=1500,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import forked
 import psutil
 import pytest
 from kill_drill import kill_all
@@ -47,31 +48,31 @@ class Run:
         return [json.loads(line) for line in lines]
 
 
-def start(folder: Path, module: str, overrides: list[str]) -> subprocess.Popen:
-    """Start a training command with the quickstart's recipe in a session of its own."""
-    command = [sys.executable, "-m", module, "--config-path", str(ROOT / "recipes"), "--config-name", "quickstart"]
-    return _launch(folder, [*command, f"trainer.default_local_dir={folder}/checkpoints"], overrides, {})
+def start(folder: Path, module: str, overrides: list[str], *, alone: bool = False) -> subprocess.Popen:
+    """Start a training command with the quickstart's recipe in a session of its own.
+
+    ``alone``: with nothing imported, as users do. All of its processes are then its children's children.
+    """
+    python, variables = (sys.executable, {}) if alone else (forked.python(), forked.environment())
+    command = [python, "-m", module, "--config-path", str(ROOT / "recipes"), "--config-name", "quickstart"]
+    return _launch(folder, [*command, f"trainer.default_local_dir={folder}/checkpoints"], overrides, variables)
 
 
 def start_script(folder: Path, script: str, overrides: list[str], variables: dict[str, str]) -> subprocess.Popen:
     """Start one of run_scripts/ in a session of its own."""
+    variables = {"SPARK_PYTHON": forked.python(), **forked.environment(), **variables}
     return _launch(folder, ["bash", str(ROOT / "run_scripts" / script)], overrides, variables)
 
 
 def _launch(folder: Path, command: list[str], overrides: list[str], variables: dict[str, str]) -> subprocess.Popen:
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl"),
-        **variables,
-    }
+    own = {"HF_HUB_OFFLINE": "1", "VERL_FILE_LOGGER_PATH": str(folder / "metrics.jsonl")}
     dumps = [f"trainer.rollout_data_dir={folder}/rollouts", f"trainer.validation_data_dir={folder}/validation"]
     with (folder / "train.log").open("a") as log:
         process = subprocess.Popen(
             [*command, *dumps, *overrides],
             cwd=folder,
-            env=environment,
+            env={**os.environ, **own, **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -120,7 +121,7 @@ def merge(run: Run, target: Path) -> None:
     """Make a Hugging Face folder of a run's last checkpoint, as its owner would."""
     done = subprocess.run(
         ["bash", str(ROOT / "run_scripts" / "merge_checkpoint.sh"), str(run.folder / "checkpoints"), str(target)],
-        env={**os.environ, "DEVICE": "cpu", "SPARK_PYTHON": sys.executable},
+        env={**os.environ, **forked.environment(), "DEVICE": "cpu", "SPARK_PYTHON": forked.python()},
         cwd="/",
         capture_output=True,
         text=True,
@@ -140,7 +141,7 @@ def monkeypatch_module():
 def runner() -> SimpleNamespace:
     """The functions above, for tests that make runs of their own."""
     functions = (start, start_script, finish, kill_all, wait_for, wait_for_steps, member, lose, merge)
-    return SimpleNamespace(**{function.__name__: function for function in functions})
+    return SimpleNamespace(**{each.__name__: each for each in functions})
 
 
 @pytest.fixture(scope="session")
@@ -335,14 +336,13 @@ class TakenAway(Lost):
 def resumed(tmp_path_factory, scripted, with_scripts) -> TakenAway:
     """The same taken away twice: SIGTERM in mid-step, then, after a resume, the death of its agent-loop worker."""
     folder = tmp_path_factory.mktemp("resumed")
-
     # No checkpoint is due: the one that is there afterwards was written because of the signal.
     first = start(folder, "spark_verl.main", [*scripted, "trainer.save_freq=-1"])
     wait_for_steps(1, first, folder)
     preempted = end(first, folder, lambda: first.send_signal(signal.SIGTERM))
     (kept,) = [int(path.name.removeprefix("global_step_")) for path in (folder / "checkpoints").glob("global_step_*")]
 
-    second = start(folder, "spark_verl.main", scripted)
+    second = start(folder, "spark_verl.main", scripted, alone=True)
     # Step 4's checkpoint is there when step 5 is told of.
     wait_for_steps(5, second, folder)
     worker = member("SparkWorker", second, folder)

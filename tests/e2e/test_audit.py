@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 
 from spark_verl.evaluation.results import read_results
@@ -24,8 +24,8 @@ def start(model_folder: str, data_folder: Path, output: Path) -> subprocess.Comp
     command = ["bash", str(SCRIPT), model_folder, f"{data_folder}/train.parquet", "--no_progress"]
     command += ["--questions", str(QUESTIONS), "--samples", str(SAMPLES), "--verdicts", str(VERDICTS)]
     command += ["--answers", str(ANSWERS), "--templates", "pkg://spark_verl.digits/templates", "--max_tokens", "64"]
-    environment = {**os.environ, "DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "SPARK_PYTHON": sys.executable}
-    environment["OUTPUT_DIR"] = str(output)
+    environment = {**os.environ, **forked.environment(), "DEVICE": "cpu", "HF_HUB_OFFLINE": "1"}
+    environment |= {"SPARK_PYTHON": forked.python(), "OUTPUT_DIR": str(output)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -43,7 +43,7 @@ def run(tmp_path_factory, small, runner, paced):
         "spark.reflection_prompts_per_group=1.0",
         "spark.pointwise.share_in_unanimous=1.0",
     ]
-    first = runner.start(folder, "spark_verl.main", overrides)
+    first = runner.start(folder, "spark_verl.main", overrides, alone=True)
     marker = folder / "checkpoints" / "latest_checkpointed_iteration.txt"
     runner.wait_for(lambda: marker.is_file() and marker.read_text() == str(KEPT), first, folder)
     runner.kill_all(first)

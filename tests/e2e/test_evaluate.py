@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import psutil
 import pytest
 from starlette.testclient import TestClient
@@ -26,9 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS, LIMIT_S = 20, 3000
 
 
-def start(model_folder: str, data_folder: Path, output: Path) -> subprocess.Popen:
+def start(model_folder: str, data_folder: Path, output: Path, python: str, **variables: str) -> subprocess.Popen:
     """The command, in a session of its own."""
-    command = [sys.executable, "-m", "spark_verl.evaluation", model_folder, "--device", "cpu"]
+    command = [python, "-m", "spark_verl.evaluation", model_folder, "--device", "cpu"]
     command += ["--benchmark", f"{data_folder}/test.parquet", f"{data_folder}/judge_test.parquet"]
     command += ["--limit", str(QUESTIONS), "--strategy", *STRATEGIES, "--samples", "4", "--concurrency", "4"]
     command += ["--templates", "pkg://spark_verl.digits/templates", "--output", str(output), "--no_progress"]
@@ -36,7 +37,7 @@ def start(model_folder: str, data_folder: Path, output: Path) -> subprocess.Pope
         return subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -62,7 +63,7 @@ def test_every_strategy_killed_and_resumed(model_folder, data_folder, tmp_path):
     output, log = tmp_path / "evaluation", tmp_path / "evaluate.log"
     results = output / "results.jsonl"
 
-    first = start(model_folder, data_folder, output)
+    first = start(model_folder, data_folder, output, sys.executable)
     deadline = time.monotonic() + LIMIT_S
     asked: list[dict] = []
     while lines(results) < 30 or not asked:
@@ -92,7 +93,7 @@ def test_every_strategy_killed_and_resumed(model_folder, data_folder, tmp_path):
     with results.open("a") as file:
         file.write('{"benchmark": "test", "id": "torn')
 
-    second = start(model_folder, data_folder, output)
+    second = start(model_folder, data_folder, output, forked.python(), **forked.environment())
     try:
         code = second.wait(timeout=LIMIT_S)
     finally:

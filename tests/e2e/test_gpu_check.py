@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import forked
 import pytest
 from gpu_check import arms, sizes
 
@@ -22,7 +22,13 @@ def start(folder: Path, command: list[str], **variables: str) -> subprocess.Pope
     with (folder / "train.log").open("w") as log:
         return subprocess.Popen(
             command,
-            env={**os.environ, "SPARK_PYTHON": sys.executable, "OUTPUT_DIR": str(folder), **variables},
+            env={
+                **os.environ,
+                **forked.environment(),
+                "SPARK_PYTHON": forked.python(),
+                "OUTPUT_DIR": str(folder),
+                **variables,
+            },
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

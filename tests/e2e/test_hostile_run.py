@@ -45,7 +45,7 @@ def hostile_run(tmp_path_factory, small, runner, monkeypatch_module):
         "spark.pairwise.max_response_length=8",
         "spark.reward.timeout_s=1",
     ]
-    process = runner.start(folder, "spark_verl.main", [*small, *overrides])
+    process = runner.start(folder, "spark_verl.main", [*small, *overrides], alone=True)
     runner.wait_for_steps(1, process, folder)
     family = [runner.member(name, process, folder) for name in FORKED]
     (folder / "parents.json").write_text(json.dumps([each.parent().cmdline() for each in family]), encoding="utf-8")

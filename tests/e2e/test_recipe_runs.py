@@ -55,7 +55,6 @@ def script_run(tmp_path_factory, runner):
         folder = tmp_path_factory.mktemp(name)
         variables = {
             "DEVICE": "cpu",
-            "SPARK_PYTHON": sys.executable,
             "MODEL_PATH": model,
             "TRAIN_FILES": train_files,
             "VAL_FILES": train_files,

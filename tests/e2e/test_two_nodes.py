@@ -5,36 +5,29 @@ In the next step one of the nodes is gone.
 
 from __future__ import annotations
 
+import os
 import re
 
+import forked
 import pytest
 
-from spark_verl.compat import bootstrap, fork_server, forking
+from spark_verl.compat import fork_server, forking
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 
 @pytest.fixture(scope="module")
-def forked(monkeypatch_module) -> str:
-    """An executable whose programs have imported already: in a cluster, each of a run's fourteen would by itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in bootstrap.cpu_environment().items():
-            patch.setenv(name, value)
-        variables = forking.start()
-    for name, value in variables.items():
-        monkeypatch_module.setenv(name, value)
-    forking.wait(variables[fork_server.ADDRESS])
-    return variables[fork_server.LAUNCHER]
-
-
-@pytest.fixture(scope="module")
-def cluster(forked):
+def cluster(monkeypatch_module):
     """Two nodes with one logical GPU each, started as the README says (with this test's own port).
 
     Only what is started here is stopped: the processes that ``ray.cluster_utils`` keeps a list of.
     """
     from ray.cluster_utils import Cluster
 
+    # In a cluster, each of a run's fourteen processes would import by itself.
+    for name, value in forked.environment().items():
+        monkeypatch_module.setenv(name, value)
+    forking.wait(os.environ[fork_server.ADDRESS])
     # Nothing else is set up in the nodes' environment: what a run needs has to come with the run.
     options = {"num_cpus": 8, "num_gpus": 1, "include_dashboard": False, "object_store_memory": 400_000_000}
     nodes = Cluster(initialize_head=True, head_node_args={**options, "resources": {"first": 1}})
@@ -46,11 +39,11 @@ def cluster(forked):
 
 
 @pytest.fixture(scope="module")
-def two_node_run(cluster, forked, tmp_path_factory, small, runner):
+def two_node_run(cluster, tmp_path_factory, small, runner):
     folder = tmp_path_factory.mktemp("two_nodes")
     overrides = [
         *small,
-        f"+ray_kwargs.ray_init.runtime_env.py_executable={forked}",
+        f"+ray_kwargs.ray_init.runtime_env.py_executable={forked.python()}",
         "trainer.nnodes=2",
         "trainer.n_gpus_per_node=1",
         "trainer.total_training_steps=1000",

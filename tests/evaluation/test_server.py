@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import psutil
 import pytest
 
@@ -68,7 +69,9 @@ def test_it_is_served_as_the_script_serves_it(tmp_path):
 @pytest.mark.slow  # vLLM takes half a minute until it looks at its options
 def test_what_vllm_refuses_is_one_line(model, monkeypatch):
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
-    command = [sys.executable, "-m", "spark_verl.evaluation.vllm_serve", "--device", "cpu", str(model)]
+    for name, value in forked.environment().items():
+        monkeypatch.setenv(name, value)
+    command = [forked.python(), "-m", "spark_verl.evaluation.vllm_serve", "--device", "cpu", str(model)]
     done = subprocess.run([*command, "--max-model-len", "1000000"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "max_model_len (1000000) is greater than" in done.stderr.splitlines()[-1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -212,7 +212,13 @@ def test_a_dry_run_needs_no_gpu_and_starts_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", str(ROOT / "run_scripts" / "gpu_check.sh"), "--only", "spark", "verl"],
         cwd=tmp_path,
-        env={**os.environ, "SPARK_PYTHON": sys.executable, "DRY_RUN": "1", "OUTPUT_DIR": "here"},
+        env={
+            **os.environ,
+            **forked.environment(),
+            "SPARK_PYTHON": forked.python(),
+            "DRY_RUN": "1",
+            "OUTPUT_DIR": "here",
+        },
         capture_output=True,
         text=True,
         timeout=1500,

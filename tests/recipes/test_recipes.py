@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
@@ -124,10 +125,11 @@ def test_a_budget_that_does_not_fit_says_what_to_change():
 
 def run_script(name: str, *overrides: str, **variables: str) -> subprocess.CompletedProcess:
     """A script from another directory than the checkout."""
+    own = {"SPARK_PYTHON": forked.python(), "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
         ["bash", str(ROOT / "run_scripts" / name), *overrides],
         cwd="/",
-        env={**os.environ, "SPARK_PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", **variables},
+        env={**os.environ, **forked.environment(), **own, **variables},
         capture_output=True,
         text=True,
         timeout=1500,
@@ -183,7 +185,7 @@ def test_every_script_dry_runs(name, dry_run, paths):
 
 def test_a_script_dry_runs_as_a_person_runs_it(paths):
     """A process of its own: without a GPU, Ray or a set-up, from any folder."""
-    done = run_script("spark_vl_7b.sh", DRY_RUN="1", GPU_MEMORY_GB="80", **paths)
+    done = run_script("spark_vl_7b.sh", SPARK_PYTHON=sys.executable, DRY_RUN="1", GPU_MEMORY_GB="80", **paths)
     assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
     assert "All configuration checks passed" in done.stdout and "KV cache" in done.stdout
 

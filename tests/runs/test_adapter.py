@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -36,8 +37,8 @@ def folder(tmp_path: Path) -> Path:
 
 def add_adapter(folder) -> subprocess.CompletedProcess:
     """The program that adds an adapter to the weights."""
-    command = [sys.executable, "-m", "spark_verl.runs.adapter", str(folder)]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [forked.python(), "-m", "spark_verl.runs.adapter", str(folder)]
+    return subprocess.run(command, env={**os.environ, **forked.environment()}, capture_output=True, text=True)
 
 
 def test_the_folder_is_the_trained_model(folder: Path) -> None:
@@ -48,9 +49,7 @@ def test_the_folder_is_the_trained_model(folder: Path) -> None:
     with torch.no_grad():
         before = base(ids).logits
         expected = PeftModel.from_pretrained(base, folder / "lora_adapter")(ids).logits
-    done = subprocess.run(
-        [sys.executable, "-m", "spark_verl.runs.adapter", str(folder)], capture_output=True, text=True
-    )
+    done = add_adapter(folder)
     assert done.returncode == 0, done.stderr
     assert "2 layers" in done.stdout
     merged = Qwen2ForCausalLM.from_pretrained(folder)
@@ -60,7 +59,5 @@ def test_the_folder_is_the_trained_model(folder: Path) -> None:
     assert not torch.allclose(before, expected, atol=0.1), "the adapter changes something"
     assert torch.allclose(found, expected, atol=0.05, rtol=0.02)
     # A second time would add the adapter twice: the folder says that it has been added.
-    again = subprocess.run(
-        [sys.executable, "-m", "spark_verl.runs.adapter", str(folder)], capture_output=True, text=True
-    )
+    again = add_adapter(folder)
     assert again.returncode == 1 and "has been added" in again.stderr

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import forked
 import pytest
 
 from spark_verl.trainer import ending, watchdog
@@ -22,7 +24,8 @@ from spark_verl.rollout.sampler import Seen
 from spark_verl.trainer import ending, watchdog
 from spark_verl.trainer.ending import RunEnded
 
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+         runtime_env={"py_executable": os.environ["SPARK_FORK_LAUNCHER"]})
 
 @ray.remote(num_cpus=0)
 class Worker:
@@ -95,7 +98,8 @@ ray.get(last.sleep.remote())
 
 @pytest.fixture(scope="module")
 def scene():
-    return subprocess.run([sys.executable, "-c", SCENE], capture_output=True, text=True, timeout=1500)
+    environment = {**os.environ, **forked.environment()}
+    return subprocess.run([forked.python(), "-c", SCENE], capture_output=True, text=True, timeout=1500, env=environment)
 
 
 @pytest.fixture

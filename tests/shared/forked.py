@@ -1,0 +1,40 @@
+"""A Python whose programs begin with everything imported, forked from one server for all tests.
+
+A run's own processes are forked in any case; with this, so is the command that begins it, and all runs share what was
+imported. That is nearly half of the work of a run of a few small steps. What is killed, or looked at as a family of
+processes, is left to an interpreter and a server of its own, as users have them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+
+import pytest
+
+from spark_verl.compat import bootstrap, fork_server, forking
+
+_SHARED = "SPARK_TEST_FORKED"
+
+
+def share() -> None:
+    """Start the server of all test processes that this process will start."""
+    os.environ[_SHARED] = json.dumps(environment())
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """The variables that :func:`python` needs."""
+    if _SHARED in os.environ:
+        return json.loads(os.environ[_SHARED])
+    with pytest.MonkeyPatch.context() as patch:
+        # What is imported reads some of them.
+        for name, value in bootstrap.cpu_environment().items():
+            patch.setenv(name, value)
+        return forking.start()
+
+
+def python() -> str:
+    """The path of an executable that takes the arguments of an interpreter."""
+    return environment()[fork_server.LAUNCHER]
