@@ -132,6 +132,12 @@ SELF_REWARDED = tuple(
             _self_reward("unlabelled_share=0.75", "weight=estimate"),
             "scarce",
         ),
+        (
+            "gated_more_undiluted",
+            "as gated_more, and groups that agree weigh nothing down",
+            _self_reward("unlabelled_share=0.75", "weight=estimate", "dilute=false"),
+            "scarce",
+        ),
         ("gated_untrained", "as gated, and no judge is trained", _self_reward(trained=False), "scarce"),
         (
             "gated_more_untrained",

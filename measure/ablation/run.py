@@ -27,6 +27,7 @@ from pathlib import Path
 
 from arms import ARMS, RECYCLED, Arm
 
+from spark_verl.compat import bootstrap, forking
 from spark_verl.digits.schedule import VARIANTS
 from spark_verl.evaluation.server import Server
 from spark_verl.runs.metrics import read_metrics
@@ -51,7 +52,7 @@ def call(command: list[str], log: Path, **variables: str) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         code = subprocess.call(
-            [sys.executable, *command], cwd=ROOT, env={**os.environ, **variables}, stdout=output, stderr=output
+            [forking.python(), *command], cwd=ROOT, env={**os.environ, **variables}, stdout=output, stderr=output
         )
     if code != 0:
         sys.exit(f"{' '.join(command[:3])} ended with code {code}; see {log}")
@@ -232,6 +233,9 @@ def main() -> None:
             print("  done before", flush=True)
             continue
         started = time.time()
+        if arguments.device == "cpu":
+            # A run, its two evaluations and their server import the same, arm after arm.
+            os.environ.update(forking.start(settings=bootstrap.cpu_environment()))
         prepare(arm, shared, arguments.variant, seed, steps, arguments.labels)
         data = data_of(arm, shared, arguments.labels)
         model, cost = train(arm, folder, shared, data, seed, steps, arguments.labels, recipe, arguments.set)

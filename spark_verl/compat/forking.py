@@ -27,7 +27,7 @@ MODULES = (
 environment of its process (which job it belongs to, whether a token is asked for) once, when it is loaded."""
 
 
-def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
+def start(modules: tuple[str, ...] = MODULES, settings: dict[str, str] | None = None) -> dict[str, str]:
     """Start the server. It ends with this process, and leaves nothing behind.
 
     Where the environment names one that answers, that one is used, and ends with whoever started it: several runs, one
@@ -36,6 +36,7 @@ def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
 
     Args:
         modules: What is imported, in this order.
+        settings: Variables that libraries read when they are imported, where this process has others or none.
 
     Returns:
         The variables that the executable needs; :data:`~spark_verl.compat.fork_server.LAUNCHER` is its path.
@@ -68,7 +69,7 @@ def start(modules: tuple[str, ...] = MODULES) -> dict[str, str]:
             start_new_session=True,
             cwd="/",
             # The first is one that no program has otherwise: see Server._become.
-            env=variables | os.environ | variables,
+            env=variables | os.environ | (settings or {}) | variables,
         )
     os.close(lifeline)
     return variables

@@ -104,6 +104,9 @@ class SelfRewardConfig:
     """Groups whose rewards deviate less teach nothing."""
     mass_limit: float = option(1.0, POSITIVE)
     """Largest sum of self-rewarded rows' advantages (absolute values, by token), for each token of the verifier's."""
+    dilute: bool = True
+    """Groups that teach nothing weigh down those that do, as the verifier's groups with one outcome do; false: the few
+    that are left late in a run weigh ever more each."""
     window: int = option(200, at_least(1))
     """Latest audit groups that the judge is measured on."""
     min_audit_groups: int = option(30, at_least(2))

@@ -34,6 +34,7 @@ class SelfRewarding:
         self.config = config
         self._groups: dict[str, ScoredGroup] = {}
         self._found = StepReward(0.0, None)
+        self._dilution = 1.0
 
     def select(
         self, rows: KVBatchMeta, prompt_tags: Mapping[str, Tag], step: int
@@ -41,7 +42,9 @@ class SelfRewarding:
         """Measure the judge, reward the step's groups, and leave out the rows that teach nothing.
 
         Left out are rows of audit groups, and those of unlabelled groups without advantages: in the batch they would
-        dilute what the others teach (the loss is a mean over tokens), and cost as much as others.
+        dilute what the verifier's teach (the loss is a mean over tokens), and cost as much as others. What the other
+        unlabelled groups teach is diluted as if they were there, unless ``dilute`` says otherwise: the more groups
+        agree, the fewer are left, and these are more and more those in which the judge errs.
 
         Args:
             rows: All rows of the step.
@@ -61,13 +64,18 @@ class SelfRewarding:
             kind is Supervision.LABELLED or (kind is Supervision.UNLABELLED and _uid(key) in found.advantages)
             for key, kind in zip(rows.keys, supervision, strict=True)
         ]
+        silent = kept.count(False) - supervision.count(Supervision.AUDIT)
+        self._dilution = kept.count(True) / (kept.count(True) + silent) if any(kept) else 1.0
+        if not self.config.self_reward.dilute:
+            self._dilution = 1.0
+        metrics = {**found.metrics, "spark/self_reward/dilution": self._dilution}
         if not any(kept):
             # Nothing teaches anything, and verl knows no empty step: rows without advantages stand for it.
             kept = [kind is not Supervision.AUDIT for kind in supervision]
             kept = kept if any(kept) else [True] * len(kept)
         if dropped := [key for key, keep in zip(rows.keys, kept, strict=True) if not keep]:
             tq.kv_clear(keys=dropped, partition_id=str(rows.partition_id))
-        return subset(rows, kept), found.metrics
+        return subset(rows, kept), metrics
 
     def reward(self, batch: KVBatchMeta) -> dict[str, float]:
         """Write the advantages of unlabelled rows, together at most ``mass_limit`` for each of the verifier's tokens.
@@ -83,11 +91,12 @@ class SelfRewarding:
             ``spark/self_reward/mass_ratio`` (before the limit) and ``mass_factor``.
         """
         given: dict[int, float] = {}
+        scale = self.config.policy_weight * self._dilution
         for i, (key, tag) in enumerate(zip(batch.keys, batch.tags, strict=True)):
             # Audit rows are there where there are no others, and have none.
             if row_of(tag).supervision is not Supervision.LABELLED and not is_padding(tag):
                 of_group = self._found.advantages.get(_uid(key), {})
-                given[i] = self.config.policy_weight * of_group.get(int(key.split("_")[1]), 0.0)
+                given[i] = scale * of_group.get(int(key.split("_")[1]), 0.0)
         data = fetch(batch, "advantages", "response_mask")
         rows, masks = data["advantages"].unbind(), data["response_mask"].unbind()
         by_verifier = sum(

@@ -193,6 +193,19 @@ def test_the_server_that_the_environment_names_is_used(variables: dict[str, str]
     assert not forking.named() and forking.python() == sys.executable
 
 
+def test_settings_are_for_what_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "reads.py").write_text("import os; VALUE = os.environ.get('SETTING')")
+    code = (
+        "from spark_verl.compat import forking; import os, subprocess;"
+        "variables = forking.start(('reads',), {'SETTING': 'early'});"
+        "code = 'import os, reads; print(reads.VALUE, os.environ.get(\"SETTING\"))';"
+        "subprocess.call([variables['SPARK_FORK_LAUNCHER'], '-c', code], env=os.environ | variables)"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}{tmp_path}"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "early None\n", done.stderr
+
+
 @pytest.mark.parametrize("module", ["wave", "no_such_module"])
 def test_without_a_server_it_is_an_interpreter(module: str) -> None:
     """Nor where a module cannot be imported."""

@@ -11,8 +11,6 @@ import functools
 import json
 import os
 
-import pytest
-
 from spark_verl.compat import bootstrap, fork_server, forking
 
 _SHARED = "SPARK_TEST_FORKED"
@@ -28,11 +26,7 @@ def environment() -> dict[str, str]:
     """The variables that :func:`python` needs."""
     if _SHARED in os.environ:
         return json.loads(os.environ[_SHARED])
-    with pytest.MonkeyPatch.context() as patch:
-        # What is imported reads some of them.
-        for name, value in bootstrap.cpu_environment().items():
-            patch.setenv(name, value)
-        return forking.start()
+    return forking.start(settings=bootstrap.cpu_environment())
 
 
 def python() -> str:

@@ -127,15 +127,18 @@ def test_a_step_of_audit_questions_alone_teaches_nothing(queue):
 def test_advantages_are_written_and_limited(queue, limit):
     batch, prompts = step(queue, KINDS)
     mine = rewarding(mass_limit=limit)
-    kept, _ = mine.select(batch, prompts, 1)
+    kept, measured = mine.select(batch, prompts, 1)
     before = {key: queue.fields[key]["advantages"].clone() for key in kept.keys}
     metrics = mine.reward(kept)
     factor = metrics["spark/self_reward/mass_factor"]
+    silent = sum(uid.startswith("u") for uid in KINDS) - len(mine._found.advantages)
+    dilution = len(uids(kept)) / (len(uids(kept)) + silent)
+    assert 0 < silent and measured["spark/self_reward/dilution"] == pytest.approx(dilution)
     for key in kept.keys:
         uid, session, _ = key.split("_")
         found = queue.fields[key]["advantages"]
         if uid.startswith("u"):
-            expected = factor * mine._found.advantages[uid].get(int(session), 0.0)
+            expected = factor * dilution * mine._found.advantages[uid].get(int(session), 0.0)
             assert torch.allclose(found, torch.full((LENGTH,), expected), atol=1e-6)
         else:
             assert torch.equal(found, before[key])
@@ -143,6 +146,27 @@ def test_advantages_are_written_and_limited(queue, limit):
     mass = sum(queue.fields[key]["advantages"].abs().sum().item() for key in kept.keys if key.startswith("u"))
     assert mass <= limit * LENGTH * sum(key.startswith(("l", "j")) for key in kept.keys) + 1e-4
     assert factor == pytest.approx(min(1.0, limit / metrics["spark/self_reward/mass_ratio"]), rel=1e-4)
+
+
+@pytest.mark.parametrize(("dilute", "expected"), [(True, 4 / 9), (False, 1.0)])
+def test_what_teaches_weighs_no_more_when_others_agree(queue, dilute, expected):
+    """Six unlabelled groups of which one teaches, three labelled ones: as if all nine were in the batch."""
+    batch, prompts = step(queue, {uid: kind for uid, kind in KINDS.items() if uid != "j0"})
+    mine = rewarding(dilute=dilute)
+    real = mine.controller.step
+
+    def one_teaches(groups, number):
+        found = real(groups, number)
+        found.advantages = {"u0": {session: (-1.0) ** session for session in range(SAMPLES)}}
+        return found
+
+    mine.controller.step = one_teaches
+    kept, metrics = mine.select(batch, prompts, 1)
+    assert uids(kept) == {"l0", "l1", "l2", "u0"}
+    assert metrics["spark/self_reward/dilution"] == pytest.approx(expected)
+    mine.reward(kept)
+    assert queue.fields["u0_0_0"]["advantages"][0].item() == pytest.approx(expected)
+    assert queue.fields["l0_1_0"]["advantages"][0].item() == 1.0, "the verifier's are as they were"
 
 
 def test_used_up_labels_limit_nothing(queue):
