@@ -228,6 +228,10 @@ def run(argv: list[str]) -> None:
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if "torch" in sys.modules and threads.isdigit() and int(threads) != sys.modules["torch"].get_num_threads():
+        # It was read when torch was imported.
+        sys.modules["torch"].set_num_threads(int(threads))
     while argv[0].startswith("-") and argv[0] not in ("-c", "-m"):
         # The server was started with the same options.
         argv = argv[2 if argv[0] in ("-X", "-W") else 1 :]

@@ -31,8 +31,8 @@ def start(modules: tuple[str, ...] = MODULES, settings: dict[str, str] | None = 
     """Start the server. It ends with this process, and leaves nothing behind.
 
     Where the environment names one that answers, that one is used, and ends with whoever started it: several runs, one
-    after the other or beside each other, import once. What libraries read when they are imported, such as
-    ``OMP_NUM_THREADS``, is then as it was for the server.
+    after the other or beside each other, import once. Variables that libraries read when they are imported are then
+    the server's (torch's number of threads is the program's own).
 
     Args:
         modules: What is imported, in this order.

@@ -206,6 +206,19 @@ def test_settings_are_for_what_is_imported(tmp_path: Path) -> None:
     assert done.stdout == "early None\n", done.stderr
 
 
+def test_a_program_has_its_own_number_of_threads() -> None:
+    code = (
+        "from spark_verl.compat import forking; import os, subprocess;"
+        "variables = forking.start(('torch',), {'OMP_NUM_THREADS': '2'});"
+        "run = lambda threads: subprocess.call("
+        "[variables['SPARK_FORK_LAUNCHER'], '-c', 'import torch; print(torch.get_num_threads())'],"
+        " env=os.environ | variables | {'OMP_NUM_THREADS': threads});"
+        "[run(threads) for threads in ('1', '2', '5')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "2", "5"], done.stderr
+
+
 @pytest.mark.parametrize("module", ["wave", "no_such_module"])
 def test_without_a_server_it_is_an_interpreter(module: str) -> None:
     """Nor where a module cannot be imported."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from tensordict import TensorDict
@@ -18,7 +17,6 @@ from spark_verl.compat import verl_engine
 from spark_verl.compat.verl_engine import _positions_fixed_by, token_pieces
 
 PROGRAM = Path(__file__).resolve().parents[1] / "shared" / "engine_ranks.py"
-SETTINGS = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREADS": "1"}
 CHECKS = [
     "packed default",
     "packed torch_flash_varlen",
@@ -35,13 +33,6 @@ VISION_CHECKS = [
 ]
 
 
-def two_ranks(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(PROGRAM)]
-    return subprocess.run(
-        [*command, *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, timeout=1500
-    )
-
-
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     """Return ``run(kind)``: what the program printed for this kind of model, and its errors; run once for each."""
@@ -49,7 +40,7 @@ def ranks(tmp_path_factory):
 
     def run(kind: str) -> subprocess.CompletedProcess:
         if kind not in runs:
-            runs[kind] = two_ranks(kind, str(tmp_path_factory.mktemp(kind)))
+            runs[kind] = forked.two_ranks(PROGRAM, kind, str(tmp_path_factory.mktemp(kind)))
         return runs[kind]
 
     return run

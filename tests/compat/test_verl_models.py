@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from omegaconf import OmegaConf
 from verl.utils.config import omega_conf_to_dataclass
@@ -17,19 +15,11 @@ from spark_verl.compat.vision_tower import FROZEN_VARIABLE
 
 RANKS = Path(__file__).resolve().parents[1] / "shared" / "fused_ranks.py"
 VERL = "verl.models.transformers"
-SETTINGS = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREADS": "1"}
-
-
-def two_ranks(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(RANKS)]
-    return subprocess.run(
-        [*command, *arguments], env={**os.environ, **SETTINGS}, capture_output=True, text=True, timeout=1500
-    )
 
 
 @pytest.mark.parametrize("kind", ["text", "vision"])
 def test_two_ranks_compute_what_one_process_does(kind):
-    done = two_ranks(kind, "fixed")
+    done = forked.two_ranks(RANKS, kind, "fixed")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "same as the whole model" in done.stdout
 
@@ -43,7 +33,7 @@ def test_two_ranks_compute_what_one_process_does(kind):
 )
 def test_verl_alone_fails(kind, error):
     """When this test fails, verl has mended it, and the fix can go."""
-    done = two_ranks(kind, "plain")
+    done = forked.two_ranks(RANKS, kind, "plain")
     assert done.returncode != 0 and error in done.stderr
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import subprocess
+from pathlib import Path
 
 from spark_verl.compat import bootstrap, fork_server, forking
 
@@ -32,3 +34,15 @@ def environment() -> dict[str, str]:
 def python() -> str:
     """The path of an executable that takes the arguments of an interpreter."""
     return environment()[fork_server.LAUNCHER]
+
+
+def two_ranks(program: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a program as two ranks on the CPU, with verl's platform for it."""
+    own = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "OMP_NUM_THREADS": "1", "PYTHON_EXEC": python()}
+    return subprocess.run(
+        [python(), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program), *arguments],
+        env={**os.environ, **environment(), **own},
+        capture_output=True,
+        text=True,
+        timeout=1500,
+    )
