@@ -97,6 +97,8 @@ def cpu_environment(n_ranks: int = 1) -> dict[str, str]:
         # Ray would run its workers at low priority (niceness 15): with anything else running, a thread that shares its
         # core gets 3 % of it, and the threads of the same operation wait for it.
         "RAY_worker_niceness": "0",
+        # Ray gives its own node 30 s to start, which is not much for two runs and a busy program on two cores.
+        "RAY_raylet_start_wait_time_s": "300",
         # Neither may look for a network.
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",

@@ -85,12 +85,13 @@ def test_what_is_trained_on(run):
         for line in path.read_text(encoding="utf-8").splitlines():
             group = json.loads(line)
             taught |= {f"{group['uid']}_{session}": value for session, value in group["advantages"].items()}
-        factor = run.metrics[step]["spark/self_reward/mass_factor"]
+        metrics = run.metrics[step]
+        factor = metrics["spark/self_reward/mass_factor"] * metrics["spark/self_reward/dilution"]
         found = {row["uid"].rsplit("_", 1)[0]: row["advantage"] for row in unlabelled}
         for key, value in taught.items():
             if key in found:
                 assert found[key] == pytest.approx(factor * value, abs=1e-4)
-        assert len({key.split("_")[0] for key in taught}) == run.metrics[step]["spark/self_reward/taught_groups"]
+        assert len({key.split("_")[0] for key in taught}) == metrics["spark/self_reward/taught_groups"]
 
 
 def test_judge_prompts_are_about_labelled_groups_of_the_step_before(run):
