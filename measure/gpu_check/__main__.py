@@ -35,6 +35,7 @@ from spark_verl.runs.metrics import Steps, read_metrics
 ON_CPU_SEED = 1
 """One of the seeds whose accuracies on a CPU are known (``results.ON_CPU``)."""
 PYTHON = forking.python()
+"""An interpreter, unless the environment names a server to fork from, as the tests on a CPU do."""
 
 
 def prepare(stages: Stages, folder: Path, size: str, steps: int, weights: bool) -> bool:

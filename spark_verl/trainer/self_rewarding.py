@@ -64,10 +64,8 @@ class SelfRewarding:
             kind is Supervision.LABELLED or (kind is Supervision.UNLABELLED and _uid(key) in found.advantages)
             for key, kind in zip(rows.keys, supervision, strict=True)
         ]
-        silent = kept.count(False) - supervision.count(Supervision.AUDIT)
-        self._dilution = kept.count(True) / (kept.count(True) + silent) if any(kept) else 1.0
-        if not self.config.self_reward.dilute:
-            self._dilution = 1.0
+        diluted = self.config.self_reward.dilute and any(kept)
+        self._dilution = sum(kept) / (len(kept) - supervision.count(Supervision.AUDIT)) if diluted else 1.0
         metrics = {**found.metrics, "spark/self_reward/dilution": self._dilution}
         if not any(kept):
             # Nothing teaches anything, and verl knows no empty step: rows without advantages stand for it.

@@ -200,7 +200,7 @@ def test_its_words_are_complete(task):
 
 
 def test_its_run_can_be_started(task, model_folder):
-    variables = {"DRY_RUN": "1", "DEVICE": "cpu", "MODEL_PATH": model_folder, "SPARK_PYTHON": forked.python()}
+    variables = {"DRY_RUN": "1", "DEVICE": "cpu", "MODEL_PATH": model_folder}
     done = subprocess.run(
         ["bash", "run_scripts/train.sh", "my_task/recipe.yaml"],
         cwd=task,

@@ -60,8 +60,8 @@ def start(folder: Path, module: str, overrides: list[str], *, alone: bool = Fals
 
 def start_script(folder: Path, script: str, overrides: list[str], variables: dict[str, str]) -> subprocess.Popen:
     """Start one of run_scripts/ in a session of its own."""
-    variables = {"SPARK_PYTHON": forked.python(), **forked.environment(), **variables}
-    return _launch(folder, ["bash", str(ROOT / "run_scripts" / script)], overrides, variables)
+    command = ["bash", str(ROOT / "run_scripts" / script)]
+    return _launch(folder, command, overrides, forked.environment() | variables)
 
 
 def _launch(folder: Path, command: list[str], overrides: list[str], variables: dict[str, str]) -> subprocess.Popen:
@@ -121,7 +121,7 @@ def merge(run: Run, target: Path) -> None:
     """Make a Hugging Face folder of a run's last checkpoint, as its owner would."""
     done = subprocess.run(
         ["bash", str(ROOT / "run_scripts" / "merge_checkpoint.sh"), str(run.folder / "checkpoints"), str(target)],
-        env={**os.environ, **forked.environment(), "DEVICE": "cpu", "SPARK_PYTHON": forked.python()},
+        env={**os.environ, **forked.environment(), "DEVICE": "cpu"},
         cwd="/",
         capture_output=True,
         text=True,

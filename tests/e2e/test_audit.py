@@ -25,7 +25,7 @@ def start(model_folder: str, data_folder: Path, output: Path) -> subprocess.Comp
     command += ["--questions", str(QUESTIONS), "--samples", str(SAMPLES), "--verdicts", str(VERDICTS)]
     command += ["--answers", str(ANSWERS), "--templates", "pkg://spark_verl.digits/templates", "--max_tokens", "64"]
     environment = {**os.environ, **forked.environment(), "DEVICE": "cpu", "HF_HUB_OFFLINE": "1"}
-    environment |= {"SPARK_PYTHON": forked.python(), "OUTPUT_DIR": str(output)}
+    environment["OUTPUT_DIR"] = str(output)
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -22,13 +22,7 @@ def start(folder: Path, command: list[str], **variables: str) -> subprocess.Pope
     with (folder / "train.log").open("w") as log:
         return subprocess.Popen(
             command,
-            env={
-                **os.environ,
-                **forked.environment(),
-                "SPARK_PYTHON": forked.python(),
-                "OUTPUT_DIR": str(folder),
-                **variables,
-            },
+            env={**os.environ, **forked.environment(), "OUTPUT_DIR": str(folder), **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

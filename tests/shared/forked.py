@@ -1,7 +1,7 @@
 """A Python whose programs begin with everything imported, forked from one server for all tests.
 
 A run's own processes are forked in any case; with this, so is the command that begins it, and all runs share what was
-imported. That is nearly half of the work of a run of a few small steps. What is killed, or looked at as a family of
+imported. That is a third of the CPU time of a run of a few small steps. What is killed, or looked at as a family of
 processes, is left to an interpreter and a server of its own, as users have them.
 """
 
@@ -25,10 +25,11 @@ def share() -> None:
 
 @functools.cache
 def environment() -> dict[str, str]:
-    """The variables that :func:`python` needs."""
+    """The variables that :func:`python` needs; with them, scripts call it."""
     if _SHARED in os.environ:
         return json.loads(os.environ[_SHARED])
-    return forking.start(settings=bootstrap.cpu_environment())
+    variables = forking.start(settings=bootstrap.cpu_environment())
+    return {**variables, "SPARK_PYTHON": variables[fork_server.LAUNCHER]}
 
 
 def python() -> str:
